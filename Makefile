@@ -1,0 +1,33 @@
+# Every target sets up its own virtual environment when it is missing or older than what defines it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEFINITION ?= pipelines/definitions/quickstart.yaml
+
+.PHONY: quickstart test check bench soak clean
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+quickstart: $(VENV)/ready  ## train, compress, judge and serve a classifier of bundled digits
+	$(BIN)/espalier run $(DEFINITION)
+
+test: $(VENV)/ready  ## the whole suite
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready  ## lint, types, and the tests that start no cluster
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m 'not slow and not cluster'
+
+bench: $(VENV)/ready  ## measure; ONLY=id,id for some
+	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
+
+soak: $(VENV)/ready  ## what takes longer, and what needs data that is not bundled
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

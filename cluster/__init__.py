@@ -1,0 +1,1 @@
+"""Where work runs. Knows Ray; knows nothing of models, jobs or pipelines."""

@@ -1,0 +1,97 @@
+"""Runs a function in a worker process of the cluster, and carries what it tells back while it runs."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from cluster.errors import EspalierError, StepError
+from cluster.resources import Resources
+
+Event = dict[str, Any]
+POLL = 0.2  # seconds between two looks at what a worker told
+
+
+class Stopped(StepError):  # noqa: N818  it was asked for
+    """The work was stopped: by a signal or by its time limit."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """The sending end of a mailbox on the cluster; picklable, callable with an event (JSON values)."""
+
+    mailbox: Any
+    topic: str
+
+    def __call__(self, event: Event) -> None:
+        """Send `event`; returns at once."""
+        self.mailbox.put.remote(self.topic, event)
+
+
+class _Mailbox:
+    """Holds events by topic until the driver takes them; an actor."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[Event]] = {}
+
+    def put(self, topic: str, event: Event) -> None:
+        self.events.setdefault(topic, []).append(event)
+
+    def take(self, topic: str) -> list[Event]:
+        return self.events.pop(topic, [])
+
+
+@cache
+def _mailbox(job: str) -> Any:
+    import ray
+
+    return ray.remote(_Mailbox).options(num_cpus=0).remote()
+
+
+def run_remote(
+    function: Callable[..., Any],
+    *args: Any,
+    resources: Resources,
+    tell: Callable[[Event], None],
+    stop: threading.Event | None = None,
+) -> Any:
+    """Run `function(*args, tell=…)` in one worker process holding `resources`, and return what it returns.
+
+    `tell` receives, in order, the events the function sends. When `stop` is set the process is ended and Stopped is
+    raised. An EspalierError raised there is raised here as it is.
+    """
+    import ray
+
+    channel = Channel(_mailbox(ray.get_runtime_context().get_job_id()), uuid.uuid4().hex)
+    options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0}
+    reference = ray.remote(_call).options(**options).remote(function, args, channel)
+    while True:
+        done, _ = ray.wait([reference], timeout=POLL)
+        for event in ray.get(channel.mailbox.take.remote(channel.topic)):
+            tell(event)
+        if done:
+            return _outcome(reference, function.__name__)
+        if stop is not None and stop.is_set():
+            ray.cancel(reference, force=True)
+            raise Stopped(function.__name__, "was stopped")
+
+
+def _call(function: Callable[..., Any], args: tuple[Any, ...], channel: Channel) -> Any:
+    return function(*args, tell=channel)
+
+
+def _outcome(reference: Any, name: str) -> Any:
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, EspalierError):
+            raise error.cause from None
+        raise StepError(name, f"raised {error.cause!r}", remedy=str(error)) from None
+    except ray.exceptions.WorkerCrashedError as error:
+        raise StepError(name, "its process died", remedy=f"see the worker's log ({error})") from None

@@ -1,0 +1,1 @@
+"""What can be done. Knows models and data; imports cluster, never pipelines."""

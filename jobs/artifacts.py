@@ -1,0 +1,172 @@
+"""What steps make: a folder of files and a few typed facts about them. Checksums are the store's.
+
+Every artifact folder holds `artifact.json` (format, type, facts). Nothing here is pickled, and nothing but files
+passes between steps.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import PrivateAttr, ValidationError
+
+from cluster.errors import RequestError
+from cluster.folder import Folder
+from jobs.data.preprocess import Preprocess
+from jobs.spec import Spec
+
+FORMAT = 1
+NAME = "artifact.json"
+
+
+class Artifact(Spec):
+    """Typed facts about a folder of files; `folder` says where the files lie."""
+
+    _folder: Folder | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Folder:
+        """The folder the artifact's files lie in."""
+        assert self._folder is not None, "an artifact has its folder once it is stored or loaded"
+        return self._folder
+
+    def at(self, folder: Folder) -> Self:
+        """Return this artifact with its files in `folder`."""
+        placed = self.model_copy()
+        placed._folder = folder
+        return placed
+
+    def save(self, folder: Folder) -> Self:
+        """Write `artifact.json` into `folder` and return the artifact placed there."""
+        document = {"format": FORMAT, "type": type(self).__name__, "facts": self.model_dump(mode="json")}
+        folder.write_bytes(NAME, json.dumps(document, indent=1).encode())
+        return self.at(folder)
+
+    @classmethod
+    def load(cls, folder: Folder) -> Self:
+        """Read the artifact in `folder`; RequestError when it is not one, of another type, or of a newer format."""
+        try:
+            document = json.loads(folder.read_bytes(NAME))
+        except FileNotFoundError:
+            raise RequestError(
+                str(folder),
+                f"has no {NAME}",
+                "the folder of an artifact",
+                "name the attempt's folder of a finished step",
+            ) from None
+        except ValueError as error:
+            raise RequestError(f"{folder}/{NAME}", f"is not JSON ({error})", "an artifact's facts") from None
+        if document.get("format", 0) > FORMAT:
+            raise RequestError(
+                f"{folder}/{NAME}", f"has format {document['format']}", f"{FORMAT} or older", "use a newer espalier"
+            )
+        members = {cls.__name__: cls, **artifact_types()}
+        found = members.get(document.get("type"))
+        if found is None or not issubclass(found, cls):
+            raise RequestError(f"{folder}", f"is a {document.get('type')}", f"a {cls.__name__}")
+        try:
+            return found.model_validate(document["facts"]).at(folder)
+        except (ValidationError, KeyError) as error:
+            raise RequestError(f"{folder}/{NAME}", f"does not hold a {cls.__name__}'s facts ({error})") from None
+
+
+def artifact_types() -> dict[str, type[Any]]:
+    """Return every artifact type by its name."""
+    return {cls.__name__: cls for cls in Artifact.__subclasses__()}
+
+
+class RejectedRow(Spec):
+    """A row of the source that could not be read, and why."""
+
+    row: str
+    reason: str
+
+
+class Overlap(Spec):
+    """The same text or image found in two splits."""
+
+    first: str
+    second: str
+    rows: int
+
+
+class Dataset(Artifact):
+    """Labelled rows in Arrow shards: `<split>.arrow` with columns `x` and `label`.
+
+    Images are `uint8[height, width, channels]` as fixed-size binary, texts are strings; labels are int32 indices
+    into `classes`.
+    """
+
+    modality: Literal["image", "text"]
+    classes: list[str]
+    rows: dict[str, int]
+    image: list[int] | None = None  # height, width, channels
+    digest: str = ""
+    rejected: list[RejectedRow] = []
+    rejected_rows: int = 0
+    overlaps: list[Overlap] = []
+
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
+
+
+class Epoch(Spec):
+    """What one epoch of training showed; losses are means per row, seconds are of the wall."""
+
+    phase: str = "train"
+    epoch: int
+    loss: float
+    accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    seconds: float
+    rows_per_second: float
+
+
+class Finding(Spec):
+    """One promise of a technique, checked: what was promised, what was measured, and whether it was kept."""
+
+    technique: str
+    what: str
+    layer: str = ""
+    promised: str = ""
+    measured: str = ""
+    kept: bool = True
+
+
+class Model(Artifact):
+    """A classifier: our spec of it, its weights (`weights.npz`), its preprocessing and the file that is served.
+
+    The architecture is rebuilt from `spec` and `rewrites`; no code and no pickle is stored.
+    """
+
+    spec: dict[str, Any]
+    classes: list[str]
+    preprocess: Preprocess
+    rewrites: list[dict[str, Any]] = []
+    chain: list[dict[str, Any]] = []
+    history: list[Epoch] = []
+    findings: list[Finding] = []
+    served: str = "model.tflite"
+    parameters: int
+    size_bytes: int
+    strategy: dict[str, Any] = {}
+    measured: dict[str, float] = {}
+
+
+class Report(Artifact):
+    """Evidence: what was measured of which models, and the page that shows it, if there is one."""
+
+    title: str
+    page: str = ""
+    evaluations: dict[str, dict[str, Any]] = {}
+
+
+class Endpoint(Artifact):
+    """A served model: where it answers, which file answers there, and the first answer it gave."""
+
+    url: str
+    application: str
+    model_sha256: str
+    request: dict[str, Any]
+    answer: dict[str, Any]

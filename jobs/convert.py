@@ -1,0 +1,33 @@
+"""Turns a Keras model into the LiteRT file that is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Lower = Callable[[Any], None]
+
+
+def to_litert(model: Any, lower: Lower | None = None) -> bytes:
+    """Convert `model` (rows in, logits out) to a LiteRT flatbuffer; `lower` sets the converter's options first."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if lower is not None:
+        lower(converter)
+    return bytes(converter.convert())
+
+
+def weight_bytes_by_type(file: bytes) -> dict[str, int]:
+    """Return the bytes of a LiteRT file's constant tensors by their type (`float32`, `int8`, …)."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    names = {v: k.lower() for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(file, 0))
+    totals: dict[str, int] = {}
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            data = model.buffers[tensor.buffer].data
+            if data is not None:
+                totals[names[tensor.type]] = totals.get(names[tensor.type], 0) + len(data)
+    return totals

@@ -1,0 +1,84 @@
+"""Numeric rows of a data set's split, ready for a model: images as they lie, texts as token ids.
+
+Token ids are made once on a node: the first process encodes into a file of this user's cache folder, others wait for
+it, and all map the same pages.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cluster.errors import StepError
+from cluster.folder import node_cache
+from jobs.artifacts import Dataset
+from jobs.data.preparing import preparer, preprocess_of
+from jobs.data.preprocess import ImagePixels, Preprocess, WordPieces
+from jobs.data.shards import Rows, ShardWriter, read, read_texts
+
+BATCH = 1_000  # texts encoded at once
+
+
+def encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_folder: Path | None = None) -> Rows:
+    """Return the rows of `split` prepared as `preprocess` says; the folder holds the tokenizer of a text model."""
+    if split not in dataset.rows:
+        raise StepError("the data set", f"has no {split} split", f"one of {', '.join(dataset.rows)}")
+    shard = dataset.folder.fetch() / f"{split}.arrow"
+    if isinstance(preprocess, ImagePixels):
+        if preprocess != preprocess_of(dataset):
+            raise StepError("the model", f"reads images of {_size(preprocess)}", _size(preprocess_of(dataset)))
+        return read(shard)
+    assert isinstance(preprocess, WordPieces), f"no encoding for {preprocess!r}"
+    assert tokenizer_folder is not None, "a text model has a tokenizer"
+    if dataset.modality != "text":
+        raise StepError("the model", "reads texts", f"{dataset.modality}s, which the data set holds")
+    tokenizer = hashlib.sha256((tokenizer_folder / preprocess.tokenizer).read_bytes()).hexdigest()
+    key = hashlib.sha256(f"{dataset.digest} {tokenizer} {preprocess.length} {split}".encode()).hexdigest()
+    return read(_tokens(key, shard, preprocess, tokenizer_folder))
+
+
+def _size(pixels: ImagePixels) -> str:
+    return f"{pixels.height}x{pixels.width}x{pixels.channels}"
+
+
+def _tokens(key: str, shard: Path, preprocess: WordPieces, folder: Path) -> Path:
+    """Return the file of token ids with this key, made by whichever process comes first."""
+    cache = node_cache() / "encoded"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    done = cache / f"{key}.arrow"
+    with _locked(cache / f"{key}.lock"):
+        if not done.exists():
+            scratch = cache / f"{key}.{uuid.uuid4().hex}"
+            try:
+                _encode(shard, scratch, preprocess, folder)
+                scratch.rename(done)
+            finally:
+                scratch.unlink(missing_ok=True)
+    return done
+
+
+def _encode(shard: Path, target: Path, preprocess: WordPieces, folder: Path) -> None:
+    texts, prepare = read_texts(shard), preparer(preprocess, folder)
+    writer = ShardWriter(target, (preprocess.length,), "int32")
+    try:
+        for index, batch in enumerate(texts.batches(BATCH)):
+            writer.append(prepare(batch), texts.y[index * BATCH : index * BATCH + len(batch)])
+        writer.close(target)
+    finally:
+        writer.discard()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock; the system drops it when the process ends, however it ends."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,103 @@
+"""Reads local paths and `pyarrow.fs` URIs alike: whether they exist, what is in a folder, a file's bytes.
+
+pyarrow is imported only for a path with a scheme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from cluster.errors import RequestError
+
+
+def is_uri(path: str) -> bool:
+    """Say whether `path` names a scheme (`s3://…`)."""
+    return "://" in path
+
+
+def locate(path: str, root: Path) -> str:
+    """Return `path` itself when it is a URI, else absolute, taken from `root`."""
+    return path if is_uri(path) else str(root / Path(path).expanduser())
+
+
+def name_of(path: str) -> str:
+    """Return the last part of `path`."""
+    return PurePosixPath(path.partition("?")[0]).name
+
+
+def join(folder: str, name: str) -> str:
+    """Return the path of `name` below `folder`; a URI keeps its query."""
+    if not is_uri(folder):
+        return str(Path(folder) / name)
+    base, mark, query = folder.partition("?")
+    return f"{base.rstrip('/')}/{name}{mark}{query}"
+
+
+def parent(path: str) -> str:
+    """Return the folder `path` lies in; a URI keeps its query."""
+    if not is_uri(path):
+        return str(Path(path).parent)
+    base, mark, query = path.partition("?")
+    return f"{base.rstrip('/').rpartition('/')[0]}{mark}{query}"
+
+
+def exists(path: str) -> bool:
+    """Say whether a file or folder is at `path`."""
+    if not is_uri(path):
+        return Path(path).exists()
+    from pyarrow.fs import FileType
+
+    system, inner = _system(path)
+    return bool(system.get_file_info(inner).type != FileType.NotFound)
+
+
+def require(path: str, subject: str = "") -> None:
+    """Raise RequestError when nothing is at `path`."""
+    if not exists(path):
+        raise RequestError(subject or path, "does not exist", remedy="mend the path or make the file first")
+
+
+def open_binary(path: str) -> IO[bytes]:
+    """Open the file at `path` for reading; it can seek."""
+    if not is_uri(path):
+        return Path(path).open("rb")
+    import io
+
+    system, inner = _system(path)
+    return io.BufferedReader(system.open_input_file(inner), 1 << 20)
+
+
+def children(folder: str) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and of the files directly in `folder`, each sorted."""
+    if not is_uri(folder):
+        entries = sorted(Path(folder).iterdir())
+        return [e.name for e in entries if e.is_dir()], [e.name for e in entries if not e.is_dir()]
+    from pyarrow.fs import FileSelector, FileType
+
+    system, inner = _system(folder)
+    found = sorted(system.get_file_info(FileSelector(inner)), key=lambda info: info.path)
+    folders = [info.base_name for info in found if info.type == FileType.Directory]
+    return folders, [info.base_name for info in found if info.type != FileType.Directory]
+
+
+def below(folder: str, prefix: str = "") -> Iterator[str]:
+    """Yield every file below `folder` as a path relative to it, in a fixed order."""
+    folders, files = children(folder)
+    for name in files:
+        yield f"{prefix}{name}"
+    for name in folders:
+        yield from below(join(folder, name), f"{prefix}{name}/")
+
+
+def _system(uri: str) -> tuple[Any, str]:
+    from pyarrow.fs import FileSystem
+
+    try:
+        system, inner = FileSystem.from_uri(uri)
+    except ValueError as error:  # pyarrow's ArrowInvalid is one
+        raise RequestError(
+            uri, f"is not a usable URI ({error})", "a path, or a URI such as s3://bucket/folder"
+        ) from None
+    return system, inner

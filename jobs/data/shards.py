@@ -1,0 +1,181 @@
+"""Arrow shards: written as rows stream in, read as arrays on the memory map.
+
+A shard is an uncompressed Arrow IPC file with the columns `x` and `label` in one single record batch, so that `x` is
+one array on the memory map and gathering a batch of rows is NumPy's own indexing: as fast as from memory (0.009 s for
+20,000 images of 32×32×3 in batches of 128, where twenty record batches took 0.040 s). A record batch must be whole
+when it is written, so rows first go to plain spool files beside the shard; closing maps those and copies them over,
+which costs disk and a pass over it, not memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cluster.errors import StepError
+
+CHUNK = 1 << 20  # labels relabelled at once
+Kind = Literal["uint8", "int32"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows ready for a model: `x[rows, …]` and labels `int32[rows]`, both views of a memory map, not to be written."""
+
+    x: NDArray[Any]
+    y: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def gather(self, indices: NDArray[np.integer[Any]]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """Return copies of the rows at `indices`, contiguous and in that order."""
+        return self.x.take(indices, 0), self.y.take(indices)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts on a memory map, and their labels `int32[rows]`."""
+
+    x: Any  # pyarrow.LargeStringArray
+    y: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __iter__(self) -> Iterator[str]:
+        for batch in self.batches(1_000):
+            yield from batch
+
+    def batches(self, rows: int) -> Iterator[list[str]]:
+        """Yield the texts in order, `rows` at a time."""
+        for start in range(0, len(self), rows):
+            yield self.x.slice(start, rows).to_pylist()
+
+
+class ShardWriter:
+    """Appends rows, spooled beside `spool`, and closes them into a shard; `shape` is of one row, None for texts."""
+
+    def __init__(self, spool: Path, shape: tuple[int, ...] | None, kind: Kind = "uint8") -> None:
+        self.rows = 0
+        self._beside = spool
+        self._shape = shape
+        self._kind = kind
+        self._end = 0  # bytes of text so far
+        self._spools: dict[str, IO[bytes]] = {}
+        for column in ("x", "label") if shape is not None else ("x", "label", "ends"):
+            self._spools[column] = self._spool(column).open("wb")
+
+    def append(self, x: NDArray[Any] | Sequence[str], labels: Sequence[int] | NDArray[np.int32]) -> None:
+        """Append rows: `x[rows, *shape]` of the shard's type, or texts."""
+        if isinstance(x, np.ndarray):
+            assert (x.shape[1:], x.dtype.name) == (self._shape, self._kind), f"{x.dtype}{x.shape} is not of the shard"
+            self._spools["x"].write(np.ascontiguousarray(x).data)
+        else:
+            raw = [text.encode() for text in x]
+            ends = self._end + np.cumsum([len(piece) for piece in raw], dtype=np.int64)
+            self._spools["x"].write(b"".join(raw))
+            self._spools["ends"].write(ends.data)
+            self._end = int(ends[-1]) if len(raw) else self._end
+        self._spools["label"].write(np.asarray(labels, np.int32).data)
+        self.rows += len(labels)
+
+    def extend(self, other: ShardWriter) -> None:
+        """Append all rows of `other` and discard it."""
+        other._flush()
+        for column in ("x", "label"):
+            with other._spool(column).open("rb") as spool:
+                shutil.copyfileobj(spool, self._spools[column], CHUNK)
+        if self._shape is None:
+            self._spools["ends"].write((other._map("ends", np.int64) + self._end).data)
+            self._end += other._end
+        self.rows += other.rows
+        other.discard()
+
+    def close(self, path: Path, relabel: NDArray[np.int32] | None = None) -> None:
+        """Write the shard to `path`; a label `i` becomes `relabel[i]`."""
+        self._flush()
+        labels = self._map("label", np.int32)
+        for start in range(0, self.rows if relabel is not None else 0, CHUNK):
+            assert relabel is not None
+            labels[start : start + CHUNK] = relabel[labels[start : start + CHUNK]]
+        batch = pa.record_batch([self._x(), _int32(labels)], schema=self._schema())
+        options = pa.ipc.IpcWriteOptions(allow_64bit=True)
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema, options=options) as writer:
+            writer.write_batch(batch)
+        self.discard()
+
+    def discard(self) -> None:
+        """Delete the spool files; a shard already written stays."""
+        for column, spool in self._spools.items():
+            spool.close()
+            self._spool(column).unlink(missing_ok=True)
+
+    def _x(self) -> Any:
+        values = pa.py_buffer(self._map("x", np.uint8))
+        if self._shape is None:
+            offsets = np.concatenate([np.zeros(1, np.int64), self._map("ends", np.int64)])
+            return pa.LargeStringArray.from_buffers(self.rows, pa.py_buffer(offsets), values)
+        return pa.FixedSizeBinaryArray.from_buffers(self._schema().field("x").type, self.rows, [None, values])
+
+    def _schema(self) -> Any:
+        if self._shape is None:
+            return pa.schema([("x", pa.large_string()), ("label", pa.int32())])
+        width = int(np.prod(self._shape)) * np.dtype(self._kind).itemsize
+        facts = {"kind": self._kind, "shape": ",".join(map(str, self._shape))}
+        return pa.schema([("x", pa.binary(width)), ("label", pa.int32())], metadata=facts)
+
+    def _flush(self) -> None:
+        for spool in self._spools.values():
+            spool.flush()
+
+    def _map(self, column: str, kind: Any) -> NDArray[Any]:
+        path = self._spool(column)
+        return np.memmap(path, kind, "r+") if path.stat().st_size else np.empty(0, kind)  # nothing cannot be mapped
+
+    def _spool(self, column: str) -> Path:
+        return self._beside.with_name(f"{self._beside.name}.{column}")
+
+
+def _int32(values: NDArray[np.int32]) -> Any:
+    return pa.Int32Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values)])
+
+
+def read(path: Path) -> Rows:
+    """Map the numeric shard at `path`; nothing is read until rows are."""
+    batch = _mapped(path)
+    facts = batch.schema.metadata
+    if not facts:
+        raise StepError(str(path), "holds texts", "prepared rows", "encode it first")
+    shape = tuple(int(size) for size in facts[b"shape"].split(b","))
+    x = np.frombuffer(batch.column(0).buffers()[1] or b"", facts[b"kind"].decode())
+    return Rows(x.reshape(batch.num_rows, *shape), _labels(batch))
+
+
+def read_texts(path: Path) -> Texts:
+    """Map the shard of texts at `path`."""
+    batch = _mapped(path)
+    return Texts(batch.column(0), _labels(batch))
+
+
+def _mapped(path: Path) -> Any:
+    try:
+        file = pa.ipc.open_file(pa.memory_map(str(path)))
+        assert file.num_record_batches == 1, "a shard is one record batch"
+        return file.get_batch(0)
+    except FileNotFoundError:
+        raise StepError(str(path), "does not exist", "a shard", "the data set has no such split") from None
+    except pa.ArrowInvalid as error:
+        raise StepError(str(path), f"is not an Arrow file ({error})", "a shard", "make the data set afresh") from None
+
+
+def _labels(batch: Any) -> NDArray[np.int32]:
+    labels: NDArray[np.int32] = batch.column(1).to_numpy(zero_copy_only=True)
+    return labels

@@ -1,0 +1,86 @@
+"""A folder of image files with one folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from cluster.errors import StepError
+from jobs.artifacts import Dataset, RejectedRow
+from jobs.data import files
+from jobs.data.rows import LARGEST_FILE, Row
+from jobs.data.sources.source import Modality, Source
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
+LEFT_BY_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}  # dot files are left out too; any other file is a rejected row
+
+
+class Images(Source):
+    """`path/<class>/**/<file>`, or `path/<split>/<class>/**/<file>` with `splits: true`."""
+
+    kind: Literal["images"] = "images"
+    path: Annotated[str, Field(min_length=1, description="A folder or a URI of one")]
+    splits: Annotated[bool, Field(description="The folder holds train/ and may hold validation/ and test/")] = False
+
+    def modality(self) -> Modality:
+        """Return `image`."""
+        return "image"
+
+    def inputs(self) -> list[str]:
+        """Return the folder."""
+        return [self.path]
+
+    def located(self, root: Path) -> Self:
+        """Take a relative path from `root`."""
+        return self.model_copy(update={"path": files.locate(self.path, root)})
+
+    def rows(self) -> Iterator[Row | RejectedRow]:
+        """Yield the files' bytes, named `<class>/<file>`; StepError when a class folder is empty."""
+        self.require()
+        if not self.splits:
+            yield from _classes(self.path, "", None)
+            return
+        folders, _ = files.children(self.path)
+        strange = [name for name in folders if name not in Dataset.splits]
+        if strange or "train" not in folders:
+            found = f"holds the folders {', '.join(folders)}" if folders else "holds no folder"
+            raise StepError(self.path, found, "train, and perhaps validation and test", "or leave splits out")
+        for split in folders:
+            yield from _classes(files.join(self.path, split), f"{split}/", split)
+
+
+def _classes(folder: str, prefix: str, split: str | None) -> Iterator[Row | RejectedRow]:
+    classes, loose = files.children(folder)
+    classes = [name for name in classes if not name.startswith(".")]
+    if not classes:
+        raise StepError(folder, "holds no folder", "one folder of images per class")
+    for name in filter(_is_a_row, loose):
+        yield RejectedRow(row=f"{prefix}{name}", reason="lies outside the class folders")
+    for label in classes:
+        yield from _class(files.join(folder, label), f"{prefix}{label}/", label, split)
+
+
+def _class(folder: str, prefix: str, label: str, split: str | None) -> Iterator[Row | RejectedRow]:
+    images = 0
+    for name in filter(_is_a_row, files.below(folder)):
+        if not name.lower().endswith(EXTENSIONS):
+            yield RejectedRow(row=prefix + name, reason=f"is not one of {', '.join(EXTENSIONS)}")
+            continue
+        images += 1
+        try:
+            with files.open_binary(files.join(folder, name)) as stream:
+                raw = stream.read(LARGEST_FILE + 1)  # one more, so that decoding refuses it
+        except OSError as error:
+            yield RejectedRow(row=prefix + name, reason=f"cannot be read ({error.strerror or error})")
+            continue
+        yield Row(prefix + name, raw, label, split)
+    if not images:
+        raise StepError(folder, "the class holds no image", "at least one", "add images or remove the folder")
+
+
+def _is_a_row(name: str) -> bool:
+    last = PurePosixPath(name).name
+    return not last.startswith(".") and last not in LEFT_BY_THE_SYSTEM

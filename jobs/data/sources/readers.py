@@ -1,0 +1,128 @@
+"""Reads tables record by record: CSV, JSON Lines, Parquet. Numbers of rows count from 1; a bad one comes as a BadRow.
+
+Text is decoded with `surrogateescape`, so that bytes which are not UTF-8 spoil their own row only: preparing a text
+refuses what could not be encoded again.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from cluster.errors import RequestError
+from jobs.data import files
+from jobs.data.rows import BadRow
+
+Records = Iterator[tuple[int, Mapping[str, Any] | BadRow]]
+LONGEST_LINE = 16 << 20  # bytes of a JSON line; characters of a CSV field
+BATCH = 256  # rows of Parquet in memory at once
+
+
+def read_csv(path: str, columns: list[str]) -> Records:
+    """Read a CSV file with a header, as RFC 4180 has it; empty lines are no rows."""
+    csv.field_size_limit(LONGEST_LINE)
+    with files.open_binary(path) as raw:
+        reader = csv.reader(io.TextIOWrapper(raw, "utf-8-sig", "surrogateescape", newline=""), strict=True)
+        header = next(_lines(reader), None)
+        if header is None or isinstance(header, BadRow):
+            raise RequestError(path, "has no header" if header is None else header.reason, "a first line of names")
+        _check(path, columns, header)
+        for number, fields in enumerate(_lines(reader), start=1):
+            if not isinstance(fields, BadRow) and len(fields) != len(header):
+                fields = BadRow(f"has {len(fields)} fields, the header has {len(header)} (line {reader.line_num})")
+            yield number, fields if isinstance(fields, BadRow) else dict(zip(header, fields, strict=True))
+
+
+def _lines(reader: Any) -> Iterator[list[str] | BadRow]:
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield BadRow(f"is not CSV ({error}, line {reader.line_num})")
+            continue
+        if fields:
+            yield fields
+
+
+def read_jsonl(path: str, columns: list[str]) -> Records:
+    """Read a file of one JSON object a line; empty lines are no rows."""
+    number = 0
+    with files.open_binary(path) as raw:
+        while line := raw.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise RequestError(f"{path} row {number + 1}", f"is a line of more than {LONGEST_LINE} bytes")
+            if not line.strip():
+                continue
+            number += 1
+            record = _object(line)
+            if number == 1 and not isinstance(record, BadRow):
+                _check(path, columns, record)
+            yield number, record
+
+
+def _object(line: bytes) -> Mapping[str, Any] | BadRow:
+    try:
+        record = json.loads(line)
+    except UnicodeDecodeError:
+        return BadRow("is not valid UTF-8")
+    except (ValueError, RecursionError) as error:
+        return BadRow(f"is not JSON ({error})")
+    return record if isinstance(record, dict) else BadRow("is not a JSON object")
+
+
+def read_parquet(path: str, columns: list[str]) -> Records:
+    """Read a Parquet file batch by batch, only the columns wanted."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    number = 0
+    with files.open_binary(path) as raw:
+        try:
+            table = parquet.ParquetFile(raw, pre_buffer=False)
+            _check(path, columns, table.schema_arrow.names)
+            for batch in table.iter_batches(BATCH, columns=columns):
+                for record in _records(batch):
+                    number += 1
+                    yield number, record
+        except pa.ArrowException as error:
+            raise RequestError(path, f"is not a readable Parquet file ({error})") from None
+
+
+def _records(batch: Any) -> Iterator[Mapping[str, Any] | BadRow]:
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:  # one bad string: find it row by row
+        for row in range(batch.num_rows):
+            yield _record(batch.slice(row, 1))
+
+
+def _record(batch: Any) -> Mapping[str, Any] | BadRow:
+    try:
+        record: Mapping[str, Any] = batch.to_pylist()[0]
+    except UnicodeDecodeError:
+        return BadRow("is not valid UTF-8")
+    return record
+
+
+def _check(path: str, columns: list[str], found: Iterable[str]) -> None:
+    names = list(found)
+    for column in columns:
+        if names.count(column) > 1:
+            raise RequestError(path, f"has {names.count(column)} columns named {column!r}", "one")
+        if column not in names:
+            near = difflib.get_close_matches(column, names, 1)
+            remedy = f"did you mean {near[0]!r}?" if near else ""
+            raise RequestError(path, f"has no column {column!r}", f"one of {', '.join(names)}", remedy)
+
+
+READERS: dict[str, Callable[[str, list[str]], Records]] = {
+    "csv": read_csv,
+    "jsonl": read_jsonl,
+    "parquet": read_parquet,
+}

@@ -1,0 +1,47 @@
+"""What a source is: where labelled rows come from, which files it reads, and a digest of what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, Self
+
+from jobs.artifacts import RejectedRow
+from jobs.data import files
+from jobs.data.rows import Row
+from jobs.spec import Choice
+
+Modality = Literal["image", "text"]
+
+
+class Source(Choice):
+    """The family of sources. A member yields rows one by one: the whole set is never in memory.
+
+    Importing a source is cheap: what reads the data is imported where it is read.
+    """
+
+    def modality(self) -> Modality:
+        """Say whether the rows are images or texts."""
+        raise NotImplementedError
+
+    def inputs(self) -> list[str]:
+        """Return the paths and URIs that must exist."""
+        return []
+
+    def digest(self, memo: Callable[[str], str]) -> str:
+        """Return a digest of what the source holds; `memo` hashes a file or folder and remembers it."""
+        self.require()
+        return "\n".join(memo(path) for path in self.inputs())
+
+    def rows(self) -> Iterator[Row | RejectedRow]:
+        """Yield every row in a fixed order; one that cannot be read comes as a RejectedRow."""
+        raise NotImplementedError
+
+    def located(self, root: Path) -> Self:
+        """Return this source with its relative paths taken from `root`."""
+        return self
+
+    def require(self) -> None:
+        """Raise RequestError naming the first input that does not exist."""
+        for path in self.inputs():
+            files.require(path)

@@ -1,0 +1,158 @@
+"""Tables of labelled texts or images: CSV, JSON Lines, Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from cluster.errors import RequestError
+from jobs.artifacts import Dataset, RejectedRow
+from jobs.data import files
+from jobs.data.rows import LARGEST_FILE, BadRow, Row
+from jobs.data.sources.source import Modality, Source
+
+Format = Literal["csv", "jsonl", "parquet"]
+FORMATS: dict[str, Format] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+Paths = str | list[str]
+SINGLE_LABEL = "classification is single-label; multi-label and regression are refused"
+
+
+class Table(Source):
+    """A column of texts, or of images (bytes, or paths relative to `folder`), and a column of labels.
+
+    Splits are given by a `split` column or by a mapping of paths (`{train: …, test: …}`), or not at all.
+    """
+
+    kind: Literal["table"] = "table"
+    path: Annotated[
+        Paths | dict[Literal["train", "validation", "test"], Paths],
+        Field(description="A file or URI, a list of them, or a mapping from splits to them"),
+    ]
+    format: Annotated[Format | None, Field(description="Default: what the file's extension says")] = None
+    text: Annotated[str | None, Field(description="Column of texts")] = None
+    image: Annotated[str | None, Field(description="Column of image files' bytes or paths")] = None
+    label: Annotated[str, Field(description="Column of labels")] = "label"
+    split: Annotated[str | None, Field(description="Column of split names: train, validation, test")] = None
+    folder: Annotated[str | None, Field(description="Folder of image paths; default: the table's own")] = None
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        if (self.text is None) == (self.image is None):
+            raise PydanticCustomError("one_of", "needs either text or image, the name of one column")
+        if self.split is not None and isinstance(self.path, dict):
+            raise PydanticCustomError("one_of", "gives splits twice: by the mapping of paths and by a split column")
+        for _, path in self._tables():
+            if self.format is None and PurePosixPath(files.name_of(path)).suffix.lower() not in FORMATS:
+                known = ", ".join(FORMATS)
+                context = {"path": path, "known": known}
+                raise PydanticCustomError("format", "{path} has none of the extensions {known}; set format", context)
+        return self
+
+    def modality(self) -> Modality:
+        """Return `text` or `image`, as the column says."""
+        return "text" if self.text is not None else "image"
+
+    def inputs(self) -> list[str]:
+        """Return the tables, and the folder of the images when it is set."""
+        return [path for _, path in self._tables()] + ([self.folder] if self.folder else [])
+
+    def located(self, root: Path) -> Self:
+        """Take relative paths from `root`."""
+        placed: Paths | dict[Any, Paths]
+        if isinstance(self.path, dict):
+            placed = {split: _located(paths, root) for split, paths in self.path.items()}
+        else:
+            placed = _located(self.path, root)
+        folder = files.locate(self.folder, root) if self.folder else None
+        return self.model_copy(update={"path": placed, "folder": folder})
+
+    def digest(self, memo: Callable[[str], str]) -> str:
+        """Return a digest of the tables and of the image files they name."""
+        self.require()
+        named = {files.parent(path) for _, path in self._tables() if self._holds_paths(path)}
+        return "\n".join(memo(path) for path in [*self.inputs(), *sorted(named)])
+
+    def rows(self) -> Iterator[Row | RejectedRow]:
+        """Yield every row, named `<file> row <number>`, numbers counted from 1."""
+        from jobs.data.sources.readers import READERS
+
+        self.require()
+        wanted = [column for column in (self.text, self.image, self.label, self.split) if column]
+        for split, path in self._tables():
+            for number, record in READERS[self._format(path)](path, wanted):
+                name = f"{files.name_of(path)} row {number}"
+                try:
+                    yield self._row(name, record, split, path)
+                except BadRow as bad:
+                    yield RejectedRow(row=name, reason=bad.reason)
+
+    def _row(self, name: str, record: Mapping[str, Any] | BadRow, split: str | None, path: str) -> Row:
+        if isinstance(record, BadRow):
+            raise record
+        if self.split is not None:
+            split = record.get(self.split)
+            if split not in Dataset.splits:
+                raise RequestError(name, f"has split {split!r}", ", ".join(Dataset.splits))
+        label = _label(name, record.get(self.label))
+        if self.text is None:
+            return Row(name, self._image(record.get(self.image or ""), path), label, split)
+        text = record.get(self.text)
+        if not isinstance(text, str):
+            raise BadRow("has no text" if text is None else f"has {type(text).__name__} where a text was wanted")
+        return Row(name, text, label, split)
+
+    def _image(self, value: Any, table: str) -> bytes:
+        """Return the bytes of an image given as bytes, a path, or `{bytes, path}`."""
+        if isinstance(value, Mapping):
+            value = value.get("bytes") or value.get("path")
+        if isinstance(value, bytes):
+            return value
+        if not isinstance(value, str) or not value:
+            raise BadRow("has no image")
+        folder = self.folder or (files.parent(table) if self._holds_paths(table) else None)
+        if folder is None:
+            raise BadRow("holds the path of an image, and no folder is set")
+        if value.startswith("/") or files.is_uri(value) or ".." in PurePosixPath(value).parts:
+            raise BadRow(f"names {value!r}, which is not below the folder of the images")
+        try:
+            with files.open_binary(files.join(folder, value)) as stream:
+                return stream.read(LARGEST_FILE + 1)
+        except OSError as error:
+            raise BadRow(f"names {value!r}, which cannot be read ({error.strerror or error})") from None
+
+    def _holds_paths(self, table: str) -> bool:
+        """Say whether images lie beside `table`: text formats cannot hold bytes; of Parquet, `folder` must tell."""
+        return self.image is not None and self.folder is None and self._format(table) != "parquet"
+
+    def _format(self, path: str) -> Format:
+        return self.format or FORMATS[PurePosixPath(files.name_of(path)).suffix.lower()]
+
+    def _tables(self) -> Iterator[tuple[str | None, str]]:
+        """Yield (split or None, path) of every table."""
+        groups = self.path.items() if isinstance(self.path, dict) else [(None, self.path)]
+        for split, paths in groups:
+            for path in [paths] if isinstance(paths, str) else paths:
+                yield split, path
+
+
+def _located(paths: Paths, root: Path) -> Paths:
+    return files.locate(paths, root) if isinstance(paths, str) else [files.locate(path, root) for path in paths]
+
+
+def _label(name: str, value: object) -> str:
+    if value is None or value == "":
+        raise BadRow("has no label")
+    if not isinstance(value, str | int):
+        raise RequestError(name, f"has a {type(value).__name__} as label", "a name or an integer", SINGLE_LABEL)
+    return str(value)

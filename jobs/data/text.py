@@ -1,0 +1,109 @@
+"""Texts to token ids: the same code in preparation and in the replica, with `tokenizers` and no TensorFlow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from cluster.errors import StepError
+from jobs.data.preprocess import WordPieces
+from jobs.data.rows import LONGEST_TEXT, BadRow
+
+if TYPE_CHECKING:
+    from jobs.artifacts import Dataset
+
+SPECIAL = ["[PAD]", "[UNK]"]  # ids 0 and 1
+LONGEST_WORD = 100  # characters; a longer word becomes [UNK]
+
+
+def clean(text: str) -> str:
+    """Return `text` without NUL and without white space around it; BadRow when nothing usable is left."""
+    if len(text) > LONGEST_TEXT:
+        raise BadRow(f"has {len(text)} characters, more than {LONGEST_TEXT}")
+    text = text.replace("\0", "").strip()
+    if not text:
+        raise BadRow("is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRow("is not valid UTF-8") from None
+    return text
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+    """Train a WordPiece tokenizer of at most `vocabulary` pieces: lower case, accents stripped, `[PAD]` 0, `[UNK]` 1.
+
+    The same texts give the same tokenizer in every process. The library alone does not: it numbers the characters
+    inside words (`##a`) in the order of a hash map, and settles ties between merges by those numbers. So the
+    characters are counted here and handed over, numbered, before the merges are learned.
+    """
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    alphabet = _alphabet(words, max(1, min(1_000, vocabulary // 4)))
+    inside = {character for word in words for character in word[1:]}
+    learner = Tokenizer(models.WordPiece(unk_token=SPECIAL[1]))
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary,
+        special_tokens=SPECIAL + [f"##{character}" for character in alphabet if character in inside],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        show_progress=False,
+    )
+    learner.train_from_iterator(_repeated(words), trainer)
+    pieces = learner.get_vocab()
+    model = models.WordPiece(pieces, unk_token=SPECIAL[1], max_input_chars_per_word=LONGEST_WORD)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    return tokenizer
+
+
+def _alphabet(words: Counter[str], most: int) -> list[str]:
+    """Return the `most` frequent characters, sorted."""
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+    return sorted(sorted(counts, key=lambda character: (-counts[character], character))[:most])
+
+
+def _repeated(words: Counter[str]) -> Iterator[str]:
+    """Yield every word as often as it was counted, in texts of at most a thousand words."""
+    for word, count in sorted(words.items()):
+        for start in range(0, count, 1_000):
+            yield " ".join([word] * min(1_000, count - start))
+
+
+class Encoder:
+    """Cuts texts into `length` token ids with a stored tokenizer: longer ones are cut, shorter ones padded with 0."""
+
+    def __init__(self, tokenizer: Path, length: int) -> None:
+        self.length = length
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.encode_special_tokens = True  # a text that says "[PAD]" is no padding
+        self._tokenizer.enable_truncation(length)
+        self._tokenizer.enable_padding(length=length, pad_id=0, pad_token=SPECIAL[0])
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        """Return `int32[texts, length]`."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return np.array([encoding.ids for encoding in encodings], np.int32).reshape(len(texts), self.length)
+
+
+def fit_word_pieces(dataset: Dataset, folder: Path, vocabulary: int, length: int) -> WordPieces:
+    """Train a tokenizer on the training split and write it into `folder`."""
+    from jobs.data.shards import read_texts
+
+    if dataset.modality != "text":
+        raise StepError("word pieces", f"the data set holds {dataset.modality}s", "texts", "choose another backbone")
+    tokenizer = train_tokenizer(read_texts(dataset.folder.fetch() / "train.arrow"), vocabulary)
+    spec = WordPieces(length=length, vocabulary=tokenizer.get_vocab_size())
+    tokenizer.save(str(folder / spec.tokenizer))
+    return spec

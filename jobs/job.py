@@ -1,0 +1,65 @@
+"""A job: a frozen spec that runs itself. It is given artifacts and a place for its work, and returns an artifact."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from cluster.folder import Folder
+from cluster.resources import Resources
+from jobs.artifacts import Artifact
+from jobs.spec import INCIDENTAL, Choice, Path, Ref
+
+Inputs = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a job's work goes: the folder it fills, the one its checkpoints outlive a failure in, whom it tells."""
+
+    step: str
+    folder: Folder
+    checkpoints: Folder
+    tell: Callable[[dict[str, Any]], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Job(Choice):
+    """The family of jobs. A member says what it `produces` and how to `run`; the rest has a sensible default."""
+
+    tag: ClassVar[str] = "job"
+    produces: ClassVar[type[Artifact]]
+    version: ClassVar[int] = 1  # raise it when the same definition makes something else: older results are not reused
+    retries_itself: ClassVar[bool] = False
+
+    after: Annotated[list[Annotated[str, Ref(Artifact)]], Field(description="Steps that must be done before")] = []
+    timeout: Annotated[float | None, INCIDENTAL, Field(gt=0, description="Seconds one attempt may take")] = None
+    retries: Annotated[int, INCIDENTAL, Field(ge=0, le=100, description="Attempts after the first")] = 0
+
+    def run(self, inputs: Inputs, out: Output) -> Artifact:
+        """Do the work: read `inputs` (artifacts by step name), fill `out.folder`, return the facts."""
+        raise NotImplementedError
+
+    def resources(self) -> Resources:
+        """Return what the step holds at once while it runs."""
+        return Resources(cpus=1)
+
+    def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+        """Yield (field path, what is wrong) for what only the whole definition can tell."""
+        yield from ()
+
+    def modality(self) -> str | None:
+        """Return the modality of the rows a data set step makes; None for other jobs."""
+        return None
+
+    def model_spec(self, steps: Mapping[str, Job]) -> Any:
+        """Return the ModelSpec of the model a step makes, as far as the definition tells; None for other jobs."""
+        return None
+
+    def digest(self, memo: Callable[[Any], str]) -> str:
+        """Return a digest of the data the job reads from outside; `memo` hashes a path and remembers it."""
+        return ""

@@ -1,0 +1,95 @@
+"""The `dataset` job: labelled texts or images from a source, checked and split, as Arrow shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from cluster.folder import Folder
+from cluster.work import run_remote
+from jobs.artifacts import Dataset
+from jobs.data import files
+from jobs.data.sources import Source
+from jobs.job import Inputs, Job, Output
+from jobs.spec import Path, Spec
+
+Side = Annotated[int, Field(ge=1, le=4_096)]
+
+
+class ImageSize(Spec):
+    """What every image is brought to; see `jobs/data/images.py` for how."""
+
+    height: Side
+    width: Side
+    channels: Literal[1, 3] = 3
+
+
+class Split(Spec):
+    """Shares of the rows that are held out, each class in proportion; splits the source gives are kept instead.
+
+    What the source gives none of is taken from its training rows.
+    """
+
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _leave_some_to_train_on(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise PydanticCustomError("shares", "validation and test leave no rows to train on")
+        return self
+
+
+class DatasetJob(Job):
+    """Read a source, prepare its rows, split them, and record classes, rejected rows and overlaps."""
+
+    job: Literal["dataset"] = "dataset"
+    produces = Dataset
+
+    source: Source
+    image: Annotated[ImageSize | None, Field(description="Default: the images' own size, if it is one")] = None
+    split: Split = Split()
+    max_rejected: Annotated[float, Field(ge=0, le=1, description="Share of rows that may be unusable")] = 0.01
+
+    @model_validator(mode="after")
+    def _only_images_have_a_size(self) -> Self:
+        if self.image is not None and self.source.modality() == "text":
+            raise PydanticCustomError("modality", "has an image size, but its source holds texts")
+        return self
+
+    def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+        """Yield the source's local files that are missing; URIs are looked at when the job runs."""
+        field = ("source", "path") if "path" in type(self.source).model_fields else ("source",)
+        for path in self.source.inputs():
+            if not files.is_uri(path) and not files.exists(path):
+                yield field, f"{path} does not exist"
+
+    def modality(self) -> str:
+        """Return what the source holds."""
+        return self.source.modality()
+
+    def digest(self, memo: Callable[[Any], str]) -> str:
+        """Return the digest of what the source holds."""
+        return self.source.digest(memo)
+
+    def run(self, inputs: Inputs, out: Output) -> Dataset:
+        """Make the data set in a worker process."""
+        self.source.require()
+        work = self.model_copy(update={"source": self.source.located(FilePath.cwd())})
+        made: Dataset = run_remote(
+            fill_dataset, work, out.folder, resources=self.resources(), tell=out.tell, stop=out.stop
+        )
+        return made
+
+
+def fill_dataset(job: DatasetJob, folder: Folder, tell: Callable[[dict[str, Any]], None]) -> Dataset:
+    """Fill `folder` with the shards of `job` and return the facts; runs in a worker."""
+    from jobs.data.prepare import prepare
+
+    with folder.filling() as path:
+        return prepare(job, path, tell)

@@ -1,0 +1,50 @@
+"""The `deploy` job: puts a model behind Ray Serve."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cluster.resources import Resources
+from cluster.work import run_remote
+from jobs.artifacts import Endpoint, Model
+from jobs.job import Inputs, Job, Output
+from jobs.spec import INCIDENTAL, Ref
+
+
+class Deploy(Job):
+    """Serve a model over HTTP; done once a real request got the answer the file gives offline.
+
+    On a long-lived cluster the application stays; on one the run started itself, it ends with the run.
+    """
+
+    job: Literal["deploy"] = "deploy"
+    produces = Endpoint
+
+    model: Annotated[str, Ref(Model)]
+    application: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Also its path")] = "classifier"
+    host: Annotated[str, INCIDENTAL, Field(description="Address to listen on")] = "127.0.0.1"
+    port: Annotated[int, INCIDENTAL, Field(ge=0, le=65535, description="0 takes a free one")] = 8000
+    replicas: Annotated[int, INCIDENTAL, Field(ge=1, le=1000)] = 1
+    cpus_per_replica: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
+
+    def resources(self) -> Resources:
+        """Return what all replicas hold together."""
+        return Resources(self.replicas * self.cpus_per_replica)
+
+    def run(self, inputs: Inputs, out: Output) -> Endpoint:
+        """Deploy, ask one real request, and check its answer."""
+        from jobs.serving.application import Place, deploy
+
+        place = Place(
+            application=self.application,
+            host=self.host,
+            port=self.port,
+            replicas=self.replicas,
+            cpus=self.cpus_per_replica,
+        )
+        facts = run_remote(
+            deploy, inputs[self.model].folder, place, resources=Resources(), tell=out.tell, stop=out.stop
+        )
+        return Endpoint.model_validate(facts)

@@ -1,0 +1,59 @@
+"""The `train` job: a model, trained on a data set under a strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cluster.resources import Resources
+from cluster.work import run_remote
+from jobs.artifacts import Dataset, Model
+from jobs.fit import Recipe
+from jobs.job import Inputs, Job, Output
+from jobs.models import ResNet, TextCnn  # noqa: F401  members register by being imported
+from jobs.models.model import ModelSpec
+from jobs.spec import INCIDENTAL, Path, Ref
+from jobs.strategies import Single, Strategy
+
+
+class Train(Recipe, Job):
+    """Train a backbone and its head; ends in weights, history and a float32 LiteRT file."""
+
+    job: Literal["train"] = "train"
+    produces = Model
+    retries_itself = True
+
+    data: Annotated[str, Ref(Dataset)]
+    model: ModelSpec
+    strategy: Strategy = Single()
+    keep: Annotated[int, INCIDENTAL, Field(ge=1, le=1000, description="Checkpoints kept")] = 2
+
+    def resources(self) -> Resources:
+        """Return what all workers hold together."""
+        return self.strategy.resources()
+
+    def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+        """Check the batch against the strategy, and the backbone's modality against the data's."""
+        for text in self.strategy.problems(self.batch_size):
+            yield ("strategy",), text
+        found = steps[self.data].modality() if self.data in steps else None
+        wanted = self.model.backbone.modality
+        if found is not None and found != wanted:
+            yield ("model", "backbone"), f"reads {wanted} rows, but step '{self.data}' makes {found} rows"
+
+    def model_spec(self, steps: Mapping[str, Job]) -> ModelSpec:
+        """Return the model trained."""
+        return self.model
+
+    def run(self, inputs: Inputs, out: Output) -> Model:
+        """Train on the cluster."""
+        from jobs.strategies.ray_train import Group, run_group
+        from jobs.training import TrainWork
+
+        recipe = Recipe.model_validate({name: getattr(self, name) for name in Recipe.model_fields})
+        work = TrainWork(self.model, recipe, self.strategy, inputs[self.data].folder, out.folder)
+        group = Group(work, self.strategy, out.folder.name, out.checkpoints, self.retries, self.keep)
+        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop)
+        return Model.load(out.folder)

@@ -1,0 +1,95 @@
+"""Layers with stable names and seeded initial weights, and draws that depend on nothing but their key.
+
+Dropout here is stateless: its mask is keyed by (seed, layer, train_step, replica), which the training loop supplies
+while it traces, so a resumed run draws what an unbroken one would have.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+NORM_MOMENTUM = 0.9  # short trainings and fine-tunings end before Keras's 0.99 has forgotten where they began
+
+_KEY: ContextVar[tuple[Any, Any, int] | None] = ContextVar("draw_key", default=None)
+
+
+@contextmanager
+def draws(train_step: Any, replica: Any, seed: int) -> Iterator[None]:
+    """Key every random draw below by `train_step` (int64 scalar), `replica` (int scalar) and `seed`."""
+    token = _KEY.set((train_step, replica, seed))
+    try:
+        yield
+    finally:
+        _KEY.reset(token)
+
+
+def key_for(name: str) -> Any:
+    """Return the `int32[2]` seed of the draw called `name` now, or None outside of training."""
+    key = _KEY.get()
+    if key is None:
+        return None
+    train_step, replica, seed = key
+    own = (zlib.crc32(name.encode()) ^ (seed * 2654435761)) & 0x7FFFFFFF
+    place = tf.cast(train_step, tf.int32) * 4096 + tf.cast(replica, tf.int32)
+    return tf.stack([tf.constant(own, tf.int32), place])
+
+
+@keras.utils.register_keras_serializable("espalier")
+class Dropout(keras.layers.Layer):  # type: ignore[misc]
+    """Dropout (Srivastava et al., 2014) whose mask is a pure function of seed, name, train_step and replica."""
+
+    def __init__(self, rate: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.rate = rate
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        """Zero a `rate` share of `inputs` and scale the rest, in training only."""
+        key = key_for(self.name) if training and self.rate else None
+        if key is None:
+            return tf.identity(inputs)
+        kept = tf.random.stateless_uniform(tf.shape(inputs), key) >= self.rate
+        return tf.where(kept, inputs / (1 - self.rate), 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the fields the layer is rebuilt from."""
+        return {**super().get_config(), "rate": self.rate}
+
+
+class Named:
+    """Builds layers with the names given and initial weights seeded by (seed, name)."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def initializer(self, kind: Any, name: str) -> Any:
+        """Return the Keras initializer class `kind`, seeded for the layer called `name`."""
+        return kind(seed=zlib.crc32(f"{self.seed}/{name}".encode()) & 0x7FFFFFFF)
+
+    def rescale(self, x: Any) -> Any:
+        """Bring pixel values from 0…255 to -1…1."""
+        return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
+
+    def convolve(self, x: Any, width: int, kernel: int, stride: int, name: str, activate: bool = True) -> Any:
+        """Convolution without bias, batch normalisation, and a ReLU unless `activate` is false."""
+        start = self.initializer(keras.initializers.HeNormal, name)
+        convolution = keras.layers.Conv2D(
+            width, kernel, stride, padding="same", use_bias=False, kernel_initializer=start, name=name
+        )
+        x = keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"{name}_norm")(convolution(x))
+        return keras.layers.ReLU(name=f"{name}_relu")(x) if activate else x
+
+    def join(self, shortcut: Any, x: Any, name: str) -> Any:
+        """Add the shortcut and apply a ReLU."""
+        x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
+        return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+    def pool(self, x: Any) -> Any:
+        """Average over height and width."""
+        return keras.layers.GlobalAveragePooling2D(name="pool")(x)

@@ -1,0 +1,96 @@
+"""A model: a backbone and a head with its regularisation, built and rebuilt from its spec; weights go by name."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from cluster.errors import RequestError
+from jobs.data.preprocess import ImagePixels, Preprocess, WordPieces
+from jobs.models.backbone import Backbone
+from jobs.spec import Spec
+
+
+class ModelSpec(Spec):
+    """A backbone and its head: dropout before the logits, L1 and L2 penalties on every kernel and embedding."""
+
+    backbone: Backbone
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    l1: Annotated[float, Field(ge=0)] = 0.0
+    l2: Annotated[float, Field(ge=0)] = 0.0
+
+
+def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0) -> Any:
+    """Build the Keras model: prepared rows in, logits `float32[rows, classes]` out."""
+    import tf_keras as keras
+
+    from jobs.models.layers import Dropout, Named
+
+    inputs = _inputs(keras, preprocess)
+    x = spec.backbone.features(inputs, preprocess, seed)
+    if spec.dropout:
+        x = Dropout(spec.dropout, name="dropout")(x)
+    start = Named(seed).initializer(keras.initializers.GlorotUniform, "logits")
+    outputs = keras.layers.Dense(classes, kernel_initializer=start, name="logits")(x)
+    return keras.Model(inputs, outputs, name="model")
+
+
+def _inputs(keras: Any, preprocess: Preprocess) -> Any:
+    if isinstance(preprocess, ImagePixels):
+        return keras.Input((preprocess.height, preprocess.width, preprocess.channels), dtype="float32", name="image")
+    assert isinstance(preprocess, WordPieces)
+    return keras.Input((preprocess.length,), dtype="int32", name="tokens")
+
+
+def penalised(model: Any) -> list[Any]:
+    """Return the variables that L1 and L2 act on: kernels and embeddings, not biases or normalisation."""
+    return [v for v in model.trainable_variables if v.name.split("/")[-1].split(":")[0] in ("kernel", "embeddings")]
+
+
+def weights_of(model: Any) -> dict[str, Any]:
+    """Return the model's weights as arrays by name (`stem/kernel`)."""
+    return {_key(v): v.numpy() for v in model.weights}
+
+
+def _key(variable: Any) -> str:
+    name: str = variable.name
+    return name.split(":")[0]
+
+
+def load_weights(model: Any, weights: Mapping[str, Any], subject: str) -> None:
+    """Put `weights` into `model`; RequestError names the tensor that is missing, left over or of another shape."""
+    wanted = {_key(v): v for v in model.weights}
+    for name, variable in wanted.items():
+        if name not in weights:
+            raise RequestError(f"{subject}: weight {name}", "is missing", f"shape {tuple(variable.shape)}")
+        if tuple(weights[name].shape) != tuple(variable.shape):
+            raise RequestError(
+                f"{subject}: weight {name}", f"has shape {tuple(weights[name].shape)}", str(tuple(variable.shape))
+            )
+        variable.assign(weights[name])
+    if spare := sorted(set(weights) - set(wanted)):
+        raise RequestError(f"{subject}: weight {spare[0]}", "belongs to no layer of the model")
+
+
+def write_weights(path: Path, weights: Mapping[str, Any]) -> None:
+    """Write arrays by name to an `.npz` file."""
+    import numpy as np
+
+    np.savez(path, **weights)
+
+
+def read_weights(data: bytes, subject: str) -> dict[str, Any]:
+    """Read an `.npz` of plain arrays; RequestError when it is damaged or holds anything pickled."""
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise RequestError(subject, f"is not an archive of plain arrays ({error})") from None

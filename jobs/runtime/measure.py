@@ -1,0 +1,64 @@
+"""Measures a served file: what it answers on labelled rows, its bytes, and how long one row takes."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.runtime.runner import Runner
+
+BATCH = 32
+
+
+def predictions(runner: Runner, rows: Any) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return (predicted, true) class indices, `int32[rows]` each, over every row of `rows`."""
+    found, true = [], []
+    for start in range(0, len(rows), BATCH):
+        x, y = rows.gather(np.arange(start, min(start + BATCH, len(rows))))
+        found.append(runner.logits(x).argmax(1).astype(np.int32))
+        true.append(y.astype(np.int32))
+    return np.concatenate(found), np.concatenate(true)
+
+
+def scores(found: NDArray[np.int32], true: NDArray[np.int32], classes: list[str]) -> dict[str, Any]:
+    """Return accuracy, macro-F1, a per-class table and the confusion matrix (rows true, columns predicted)."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    labels = list(range(len(classes)))
+    precision, recall, f1, support = precision_recall_fscore_support(true, found, labels=labels, zero_division=0)
+    table = [
+        {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
+        for name, p, r, f, n in zip(classes, precision, recall, f1, support, strict=True)
+    ]
+    return {
+        "accuracy": float((found == true).mean()),
+        "macro_f1": float(f1.mean()),
+        "per_class": table,
+        "confusion": confusion_matrix(true, found, labels=labels).tolist(),
+    }
+
+
+def latency(runner: Runner, rows: Any, seconds: float = 1.0, least: int = 50) -> dict[str, float]:
+    """Return the p50 and p99, in milliseconds, of running one row through the file with one thread."""
+    x, _ = rows.gather(np.arange(min(64, len(rows))))
+    for row in x[:8]:
+        runner.logits(row[None])
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < least:
+        row = x[len(times) % len(x)][None]
+        started = time.perf_counter()
+        runner.logits(row)
+        times.append((time.perf_counter() - started) * 1000)
+    return {"p50_ms": float(np.percentile(times, 50)), "p99_ms": float(np.percentile(times, 99))}
+
+
+def size(file: Path) -> dict[str, int]:
+    """Return the file's bytes, plain and gzipped."""
+    data = file.read_bytes()
+    return {"size_bytes": len(data), "gzip_bytes": len(gzip.compress(data, mtime=0))}

@@ -1,0 +1,190 @@
+"""The one place that meets Ray Train: starts a group of workers, joins them for TensorFlow, keeps its checkpoints.
+
+Neither the driver nor Train's controller imports TensorFlow: the backend here only writes TF_CONFIG, and the training
+function imports what it needs once it runs in a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ray
+import ray.train
+import ray.train.collective
+from ray.train.backend import Backend, BackendConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+from cluster.environment import variables
+from cluster.errors import EspalierError, StepError
+from cluster.folder import Folder
+from jobs.artifacts import Epoch
+from jobs.checkpoints import Kept, newest, write
+from jobs.strategies.strategy import Engine, Strategy
+
+
+class Work(Protocol):
+    """What every worker of a group does; picklable."""
+
+    def __call__(self, engine: Engine, keeper: TrainKeeper) -> None:
+        """Train, and leave the artifact in the output folder (worker 0)."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of workers to start: what they do, how they are spread, where their checkpoints go."""
+
+    work: Work
+    strategy: Strategy
+    name: str
+    checkpoints: Folder
+    retries: int
+    keep: int
+
+
+@dataclass
+class TensorFlowCluster(BackendConfig):  # type: ignore[misc]
+    """Writes TF_CONFIG into every worker, so that their TensorFlow processes find each other."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        """The class that acts on the worker group."""
+        return _TensorFlowBackend
+
+
+class _TensorFlowBackend(Backend):  # type: ignore[misc]
+    def on_start(self, worker_group: Any, backend_config: TensorFlowCluster) -> None:
+        addresses = worker_group.execute(_free_address)
+        ray.get([worker_group.execute_single_async(rank, _join, addresses, rank) for rank in range(len(worker_group))])
+
+
+def _free_address() -> str:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return f"{ray.util.get_node_ip_address()}:{probe.getsockname()[1]}"
+
+
+def _join(addresses: list[str], rank: int) -> None:
+    task = {"type": "worker", "index": rank}
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+
+
+def run_group(group: Group, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Run the group to its end, in a process that is not the driver; StepError names the worker that failed."""
+    strategy = group.strategy
+    trainer = DataParallelTrainer(
+        _worker,
+        train_loop_config={"group": group, "tell": tell},
+        backend_config=TensorFlowCluster() if strategy.needs_cluster_config else BackendConfig(),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=strategy.workers,
+            use_gpu=strategy.gpus_per_worker > 0,
+            resources_per_worker={"CPU": strategy.cpus_per_worker, "GPU": strategy.gpus_per_worker},
+        ),
+        run_config=ray.train.RunConfig(
+            name=group.name,
+            storage_path=str(group.checkpoints),
+            failure_config=ray.train.FailureConfig(max_failures=group.retries, controller_failure_limit=3),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=group.keep),
+            worker_runtime_env={"env_vars": variables()},
+        ),
+    )
+    try:
+        trainer.fit()
+    except ray.train.WorkerGroupError as error:
+        raise _worker_error(error, strategy.workers) from None
+    except ray.train.ControllerError as error:
+        raise StepError("the training group", f"could not be started or kept ({error.controller_failure})") from None
+
+
+def _worker_error(error: Any, workers: int) -> EspalierError:
+    """Return the error of the worker that failed first: one of our own if there is one, else a death, else a bug."""
+    failures: dict[int, Any] = error.worker_failures
+    for failure in failures.values():
+        if isinstance(cause := _cause(failure), EspalierError):
+            return cause
+    dead = {rank: f for rank, f in failures.items() if isinstance(f, ray.exceptions.RayActorError)}
+    if dead:
+        rank, failure = next(iter(dead.items()))
+        return StepError(f"worker {rank} of {workers}", f"died ({' '.join(str(failure).split())})")
+    rank, failure = next(iter(failures.items()))
+    return StepError(f"worker {rank} of {workers}", f"raised {_cause(failure)!r}", remedy=str(failure))
+
+
+def _cause(failure: Any) -> Any:
+    while True:
+        inner = getattr(failure, "cause", None) or failure.__cause__
+        if inner is None or inner is failure:
+            return failure
+        failure = inner
+
+
+def _worker(config: dict[str, Any]) -> None:
+    group: Group = config["group"]
+    _set_up_devices(group.strategy)
+    engine = group.strategy.engine()
+    keeper = TrainKeeper(group, ray.train.get_context().get_world_rank(), config["tell"])
+    group.work(engine, keeper)
+
+
+def _set_up_devices(strategy: Strategy) -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, int(strategy.cpus_per_worker)))
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+class TrainKeeper:
+    """Keeps checkpoints through Ray Train, and products that outlive a failed attempt; one in every worker."""
+
+    def __init__(self, group: Group, rank: int, tell: Callable[[dict[str, Any]], None]) -> None:
+        self.group = group
+        self.rank = rank
+        self._tell = tell
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Pass an event on to the driver, from worker 0."""
+        if self.rank == 0:
+            self._tell(event)
+
+    def resume(self, phase: int) -> Kept | None:
+        """Return the newest checkpoint of `phase` that is whole."""
+        return newest(self.group.checkpoints, phase, lambda text: self.tell({"warning": text}))
+
+    def epoch_done(self, phase: int, history: list[Epoch], arrays: dict[str, Any]) -> None:
+        """Report the epoch that ended last, with a checkpoint of worker 0."""
+        import tempfile
+        from pathlib import Path
+
+        facts = history[-1].model_dump()
+        numbers = {k: float(v) for k, v in facts.items() if k != "phase"}
+        if self.rank:
+            ray.train.report(numbers)
+            return
+        with tempfile.TemporaryDirectory(prefix="espalier-") as folder:
+            write(Path(folder), phase, history, arrays)
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+            name = f"phase{phase:03d}-epoch{len(history):06d}"
+            ray.train.report(numbers, checkpoint=checkpoint, checkpoint_dir_name=name)
+        self.tell({"epoch": facts})
+
+    def product(self, name: str) -> Folder | None:
+        """Return the folder of the product called `name` if an attempt made it whole."""
+        folder = self.group.checkpoints.child("products", name)
+        return folder if folder.exists("whole") else None
+
+    def keep(self, name: str, fill: Callable[[Any], None]) -> Folder:
+        """Let worker 0 `fill` a local folder, keep it as the product `name`, and return it in every worker."""
+        folder = self.group.checkpoints.child("products", name)
+        if self.rank == 0:
+            with folder.filling() as path:
+                fill(path)
+            folder.write_bytes("whole", b"")
+        ray.train.collective.barrier()
+        return folder

@@ -1,0 +1,24 @@
+"""The null strategy: one worker process, its own devices."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from jobs.strategies.strategy import Engine, Strategy
+
+
+class Single(Strategy):
+    """One worker process."""
+
+    kind: Literal["single"] = "single"
+    workers: Annotated[int, Field(ge=1, le=1)] = 1
+
+    def engine(self) -> Engine:
+        """Drive training on this process's own device."""
+        import tensorflow as tf
+
+        from jobs.strategies.replicated import Replicated
+
+        return Replicated(tf.distribute.get_strategy(), workers=1, rank=0)

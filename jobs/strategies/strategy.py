@@ -1,0 +1,60 @@
+"""What a strategy is: what it holds of the cluster, and the engine that drives training in each of its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import Field
+
+from cluster.resources import Resources
+from jobs.spec import INCIDENTAL, Choice
+
+
+class Engine(Protocol):
+    """Drives train steps in one worker: how they are run and summed, and how weights are read and restored.
+
+    Every method is called by all workers at the same point, in the same order.
+    """
+
+    replicas: int  # over all workers
+    local: int  # in this worker
+    first: int  # the global number of this worker's first replica
+
+    def scope(self) -> Any:
+        """Return the context in which variables are made."""
+
+    def train(self, training: Any, feed: Any, first: int, last: int) -> tuple[float, float, float]:
+        """Run train steps `first` … `last`-1; return the sums of loss, correct rows and rows over all workers."""
+
+    def evaluate(self, training: Any, feed: Any) -> tuple[float, float, float]:
+        """Return the sums of loss, correct rows and rows over `feed`, each row counted once."""
+
+    def read(self, training: Any) -> dict[str, Any]:
+        """Return weights and optimizer state as arrays by name."""
+
+    def restore(self, training: Any, arrays: dict[str, Any]) -> None:
+        """Put arrays that `read` returned back."""
+
+
+class Strategy(Choice):
+    """The family of strategies. `workers` processes of equal size train one model."""
+
+    needs_cluster_config: ClassVar[bool] = False
+
+    workers: Annotated[int, Field(ge=1, le=4096, description="Worker processes")] = 1
+    cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
+    gpus_per_worker: Annotated[float, INCIDENTAL, Field(ge=0)] = 0.0
+
+    def resources(self) -> Resources:
+        """Return what all workers hold together."""
+        return Resources(self.workers * self.cpus_per_worker, self.workers * self.gpus_per_worker)
+
+    def engine(self) -> Engine:
+        """Make the engine, in a worker, before anything else of TensorFlow runs there."""
+        raise NotImplementedError
+
+    def problems(self, batch_size: int) -> Iterator[str]:
+        """Yield what is wrong with training on global batches of `batch_size` rows."""
+        if batch_size < self.workers:
+            yield f"{batch_size} rows a global batch cannot feed {self.workers} workers"

@@ -1,0 +1,60 @@
+"""Post-training quantization by the LiteRT converter: float16, dynamic-range int8, full int8 with calibration rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from jobs.artifacts import Finding
+from jobs.models.backbone import Backbone
+from jobs.strategies.strategy import Strategy
+from jobs.techniques.technique import Context, Technique
+
+
+class Quantize(Technique):
+    """Store weights (`float16`, `dynamic`) or weights and activations (`int8`) in fewer bits.
+
+    `int8` sets its ranges on `calibration` rows of the training split; an image model then takes `uint8` pixels.
+    """
+
+    kind: Literal["quantize"] = "quantize"
+    shapes_file: ClassVar[bool] = True
+    scheme: Literal["float16", "dynamic", "int8"] = "int8"
+    calibration: Annotated[int, Field(ge=1, le=100_000, description="Rows the ranges are set on")] = 256
+
+    def legal(self, before: Sequence[Technique], backbone: Backbone, strategy: Strategy) -> Iterator[str]:
+        """Refuse a second quantization."""
+        if any(isinstance(technique, Quantize) for technique in before):
+            yield "the chain quantizes already; choose one scheme"
+
+    def lower(self, converter: Any, context: Context) -> None:
+        """Set the converter's options for the scheme."""
+        import tensorflow as tf
+
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if self.scheme == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if self.scheme == "int8":
+            converter.representative_dataset = lambda: ([row[None]] for row in context.calibration[: self.calibration])
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            if context.modality == "image":
+                converter.inference_input_type = tf.uint8
+
+    def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:
+        """Check that the file really holds weights of the promised type."""
+        from jobs.convert import weight_bytes_by_type
+
+        if file is None:
+            return
+        by_type = weight_bytes_by_type(file)
+        wanted = "float16" if self.scheme == "float16" else "int8"
+        share = by_type.get(wanted, 0) / max(1, sum(by_type.values()))
+        yield Finding(
+            technique="quantize",
+            what=f"share of weight bytes in {wanted}",
+            promised="> 0.5",
+            measured=f"{share:.3f}",
+            kept=share > 0.5,
+        )

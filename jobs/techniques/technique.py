@@ -1,0 +1,57 @@
+"""What a technique is: five small functions around one idea.
+
+`legal` speaks at load time; `prepare` and `finish` surround the fine-tuning, if there is any; `lower` shapes the file;
+`promise` says afterwards whether what was promised is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from jobs.artifacts import Finding
+from jobs.fit import Recipe, Training
+from jobs.models.backbone import Backbone
+from jobs.spec import Choice
+from jobs.strategies.strategy import Strategy
+
+
+@dataclass
+class Context:
+    """What a technique may look at: the chain so far, rows to calibrate with, how long the fine-tuning is."""
+
+    chain: Sequence[Technique]
+    modality: str
+    train_steps: int = 0
+    calibration: Any = None  # prepared rows of the training split, [rows, …]
+    notes: list[str] = field(default_factory=list)
+
+
+class Technique(Choice):
+    """The family of compression techniques."""
+
+    shapes_file: ClassVar[bool] = False  # it lowers to the file instead of changing weights
+
+    def recipe(self) -> Recipe | None:
+        """Return how the model is fine-tuned under the technique; None when it is not."""
+        return None
+
+    def legal(self, before: Sequence[Technique], backbone: Backbone, strategy: Strategy) -> Iterator[str]:
+        """Yield each reason why the technique cannot follow `before` on `backbone` under `strategy`."""
+        yield from ()
+
+    def prepare(self, model: Any, context: Context) -> Training:
+        """Return what is trained: `model` with the technique's layers and hooks around it; called in engine scope."""
+        raise NotImplementedError
+
+    def finish(self, training: Training) -> dict[str, Any]:
+        """Return the trained weights by name, free of what `prepare` put around them."""
+        raise NotImplementedError
+
+    def lower(self, converter: Any, context: Context) -> None:
+        """Set the LiteRT converter's options for the technique."""
+
+    def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:
+        """Compare weights by name before and after, and the file once there is one, with what was promised."""
+        yield from ()

@@ -1,0 +1,45 @@
+"""The command line's application, and the arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cluster.errors import RequestError
+from cluster.folder import Folder
+from pipelines.load import load
+from pipelines.pipeline import Pipeline
+from pipelines.store import Store
+
+app = typer.Typer(
+    name="espalier",
+    help="Take labelled text and images to a small, fast, proven classifier, on a Ray cluster.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Definition = Annotated[Path, typer.Argument(help="A pipeline definition (YAML)")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter")]
+StoreAt = Annotated[str, typer.Option("--store", envvar="ESPALIER_STORE", help="Folder or URI artifacts are kept in")]
+Address = Annotated[str | None, typer.Option(help="A running Ray cluster; without it one is started here")]
+RUNS = "runs"
+
+
+def loaded(definition: Path, sets: list[str] | None) -> Pipeline:
+    """Load a definition with the parameters given on the command line."""
+    overrides = {}
+    for text in sets or []:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise RequestError(f"--set {text}", "is no parameter", "NAME=VALUE")
+        overrides[name] = value
+    return load(definition, overrides)
+
+
+def opened(store: str) -> Store:
+    """Open the store at a folder or URI."""
+    return Store(Folder.parse(store))

@@ -1,0 +1,12 @@
+"""`espalier validate`: whether a definition is right, without starting anything."""
+
+from __future__ import annotations
+
+from pipelines.commands.app import Definition, Sets, app, loaded
+
+
+@app.command(epilog="Example: espalier validate pipelines/definitions/quickstart.yaml --set sparsity=0.6")
+def validate(definition: Definition, sets: Sets = None) -> None:
+    """Check a definition: fields, bounds, references, artifact types, legality of chains. Starts nothing."""
+    pipeline = loaded(definition, sets)
+    print(f"{definition}: {pipeline.name} is valid, {len(pipeline.steps)} steps")

@@ -1,0 +1,117 @@
+"""What holds for every source. A new one is under test as soon as it has an example here."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.data.rows import Row
+from jobs.data.sources import Source
+from tests.jobs.data.making import image_folder
+
+Example = tuple[dict[str, Any], Callable[[], dict[str, Any]] | None]
+
+
+def _images(root: Path) -> Example:
+    image_folder(root / "pets")
+
+    def change() -> dict[str, Any]:
+        (root / "pets" / "cat" / "000.png").unlink()
+        return {"kind": "images", "path": str(root / "pets")}
+
+    return {"kind": "images", "path": str(root / "pets")}, change
+
+
+def _table(root: Path) -> Example:
+    path = root / "t.csv"
+    path.write_text("text,label\na,x\nb,y\n")
+
+    def change() -> dict[str, Any]:
+        path.write_text("text,label\na,x\nc,y\n")
+        return {"kind": "table", "path": str(path), "text": "text"}
+
+    return {"kind": "table", "path": str(path), "text": "text"}, change
+
+
+def _docstrings(root: Path) -> Example:
+    few = {"kind": "docstrings", "packages": ["json", "email"], "limit": 20}
+    return few, lambda: few | {"packages": ["json", "http"]}
+
+
+EXAMPLES: dict[str, Callable[[Path], Example]] = {
+    "digits": lambda root: ({"kind": "digits"}, None),  # bundled: it changes with its package only
+    "docstrings": _docstrings,
+    "images": _images,
+    "table": _table,
+}
+
+
+OURS = sorted(name for name, member in Source.members().items() if member.__module__.startswith("jobs."))
+
+
+@pytest.fixture(params=OURS)
+def example(request: pytest.FixtureRequest, tmp_path: Path) -> Example:
+    assert request.param in EXAMPLES, f"give the source {request.param} an example in {Path(__file__).name}"
+    return EXAMPLES[request.param](tmp_path)
+
+
+def content(path: str) -> str:
+    """Hash a file, or every file of a folder with its name."""
+    place = Path(path)
+    found = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
+    return hashlib.sha256(repr([(str(file), file.read_bytes()) for file in found]).encode()).hexdigest()
+
+
+def test_rows_are_labelled_named_and_of_the_modality(example: Example) -> None:
+    source = Source.choose(example[0])
+    rows = [row for row in source.rows() if isinstance(row, Row)]
+    assert len({row.label for row in rows}) >= 2
+    assert len({row.name for row in rows}) == len(rows)
+    wanted: Any = {"text": str, "image": (bytes, np.ndarray)}[source.modality()]
+    assert all(isinstance(row.raw, wanted) and row.label and isinstance(row.label, str) for row in rows)
+
+
+def test_rows_come_in_the_same_order_every_time(example: Example) -> None:
+    source = Source.choose(example[0])
+    first, again = ([row.name if isinstance(row, Row) else row.row for row in source.rows()] for _ in range(2))
+    assert first == again
+
+
+def test_the_digest_is_stable_and_follows_the_content(example: Example) -> None:
+    spec, change = example
+    before = Source.choose(spec).digest(content)
+    assert before
+    assert Source.choose(spec).digest(content) == before
+    if change is not None:
+        assert Source.choose(change()).digest(content) != before
+
+
+def test_a_source_survives_json_and_placing(example: Example, tmp_path: Path) -> None:
+    source = Source.choose(example[0])
+    assert Source.choose(source.model_dump(mode="json")) == source
+    assert source.located(tmp_path) == source, "the examples name absolute paths"
+
+
+def test_every_input_exists(example: Example) -> None:
+    for path in Source.choose(example[0]).inputs():
+        assert Path(path).exists()
+
+
+def test_importing_sources_is_light() -> None:
+    code = (
+        "import sys, jobs.data.sources;"
+        "print([m for m in ('tensorflow','ray','pyarrow','numpy','PIL','sklearn','tokenizers') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_examples_are_of_sources_that_exist() -> None:
+    assert set(EXAMPLES) <= set(Source.members())

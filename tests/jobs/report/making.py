@@ -1,0 +1,130 @@
+"""Small artifacts as steps leave them on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluster.folder import Folder
+from jobs.artifacts import Artifact, Dataset, Endpoint, Epoch, Finding, Model, Overlap, RejectedRow, Report
+from jobs.data.preprocess import ImagePixels
+from jobs.data.shards import ShardWriter
+from jobs.runtime.measure import scores
+
+SERVED = b"the served file"
+
+
+def placed(artifact: Artifact, root: Path, name: str) -> Folder:
+    """Save `artifact` as step `name` would, and return its folder."""
+    folder = Folder(str(root / name))
+    artifact.save(folder)
+    return folder
+
+
+def a_dataset(root: Path, classes: Sequence[str], labels: dict[str, list[int]], **facts: Any) -> Folder:
+    """Make a data set of 4 × 4 images with the labels given by split."""
+    (root / "data").mkdir(parents=True)
+    for split, found in labels.items():
+        writer = ShardWriter(root / "data" / "spool", (4, 4, 1))
+        writer.append(np.zeros((len(found), 4, 4, 1), np.uint8), found)
+        writer.close(root / "data" / f"{split}.arrow")
+    rows = {split: len(found) for split, found in labels.items()}
+    dataset = Dataset(modality="image", classes=list(classes), rows=rows, image=[4, 4, 1], **facts)
+    return placed(dataset, root, "data")
+
+
+def epochs(phase: str, losses: Sequence[float]) -> list[Epoch]:
+    """Make one epoch of `phase` for each training loss."""
+    return [
+        Epoch(
+            phase=phase,
+            epoch=number,
+            loss=loss,
+            accuracy=1 - loss / 4,
+            validation_loss=loss + 0.125,
+            validation_accuracy=0.96875 - loss / 4,
+            seconds=1.5,
+            rows_per_second=958.0,
+        )
+        for number, loss in enumerate(losses, 1)
+    ]
+
+
+def a_model(root: Path, name: str, classes: Sequence[str], **facts: Any) -> Folder:
+    """Make a model with a served file that no one can run."""
+    folder = Folder(str(root / name))
+    folder.write_bytes("model.tflite", SERVED)
+    spec = {"backbone": {"kind": "resnet", "depth": 8, "width": 16}, "dropout": 0.2, "l1": 0.0, "l2": 0.0001}
+    model = Model(
+        spec=spec,
+        classes=list(classes),
+        preprocess=ImagePixels(height=4, width=4, channels=1),
+        parameters=78_042,
+        size_bytes=len(SERVED),
+        strategy={"kind": "data_parallel", "workers": 2},
+        **facts,
+    )
+    model.save(folder)
+    return folder
+
+
+def evaluation(classes: list[str], found: list[int], true: list[int], size_bytes: int) -> dict[str, Any]:
+    """Return what judging a file gives, for the predictions `found`."""
+    measured = scores(np.array(found, np.int32), np.array(true, np.int32), classes)
+    return measured | {"size_bytes": size_bytes, "gzip_bytes": size_bytes // 2, "p50_ms": 0.39249, "p99_ms": 138.2}
+
+
+def a_report(root: Path, evaluations: dict[str, dict[str, Any]]) -> Folder:
+    """Make the report of an evaluate step."""
+    return placed(Report(title="verdict", evaluations=evaluations), root, "verdict")
+
+
+def an_endpoint(root: Path, label: str) -> Folder:
+    """Make the endpoint of a deploy step that serves the models' file."""
+    endpoint = Endpoint(
+        url="http://127.0.0.1:8000/classifier",
+        application="classifier",
+        model_sha256=hashlib.sha256(SERVED).hexdigest(),
+        request={"path": "/v1/classify", "item": "an image of 83 bytes"},
+        answer={"predictions": [{"label": label, "score": 0.75}]},
+    )
+    return placed(endpoint, root, "live")
+
+
+def everything(root: Path, classes: list[str]) -> dict[str, Folder]:
+    """Make one run's artifacts: data, a trained and a compressed model, the verdict, the endpoint."""
+    count = len(classes)
+    true = [row % count for row in range(8 * count)]
+    worse = [(label + 1) % count if row < 3 else label for row, label in enumerate(true)]
+    trained = epochs("train", [1.0, 0.5, 0.25])
+    finding = Finding(technique="prune", what="sparsity", layer="stem", promised=">= 0.5", measured="0.5000")
+    broken = Finding(technique="quantize", what="share in int8", promised="> 0.5", measured="0.400", kept=False)
+    chain = [{"kind": "prune", "sparsity": 0.5}, {"kind": "quantize", "scheme": "int8"}]
+    return {
+        "data": a_dataset(
+            root,
+            classes,
+            {"train": true * 2, "validation": true, "test": true},
+            digest="d1" * 32,
+            rejected=[RejectedRow(row="b.png", reason="is cut short")],
+            rejected_rows=7,
+            overlaps=[Overlap(first="train", second="test", rows=3)],
+        ),
+        "teacher": a_model(root, "teacher", classes, history=trained),
+        "small": a_model(
+            root,
+            "small",
+            classes,
+            history=trained + epochs("prune", [0.5, 0.25]) + epochs("prune", [0.125]),
+            findings=[finding, broken],
+            chain=chain,
+        ),
+        "verdict": a_report(
+            root, {"teacher": evaluation(classes, true, true, 400_000), "small": evaluation(classes, worse, true, 100_000)}
+        ),
+        "live": an_endpoint(root, classes[0]),
+    }
