@@ -24,8 +24,9 @@ class Session:
 
 
 def address_of(asked: str | None) -> str | None:
-    """Return the cluster's address: the one asked for, else RAY_ADDRESS, else None: start one here."""
-    return asked or os.environ.get("RAY_ADDRESS") or None
+    """Return the cluster's address: the one asked for, else RAY_ADDRESS; None, also for `local`: start one here."""
+    found = asked or os.environ.get("RAY_ADDRESS")
+    return None if found in (None, "", "local") else found
 
 
 def connect(asked: str | None, *, cpus: int | None = None, dashboard: bool = False) -> Session:

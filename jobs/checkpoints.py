@@ -16,6 +16,7 @@ from jobs.models.model import read_weights, write_weights
 
 Kept = tuple[list[Epoch], dict[str, Any]]
 _NAME = re.compile(r"phase(\d{3})-epoch(\d{6})")
+DELETE = "delete that folder to start the step afresh"
 _FILES = ("arrays.npz", "state.json")
 
 
@@ -28,8 +29,11 @@ def write(folder: Path, phase: int, history: list[Epoch], arrays: dict[str, Any]
     (folder / "manifest.json").write_text(json.dumps(sums))
 
 
-def newest(root: Folder, phase: int, warn: Callable[[str], None]) -> Kept | None:
-    """Return the newest checkpoint of `phase` below `root` whose manifest verifies; warn of each that does not."""
+def newest(root: Folder, phase: int, warn: Callable[[str], None]) -> Folder | None:
+    """Return the newest checkpoint of `phase` below `root` whose manifest verifies; warn of each that does not.
+
+    None when there is no checkpoint at all; RequestError when there are some and none is whole.
+    """
     found = []
     for run in root.names() if root.exists() else []:
         for name in root.child(run).names():
@@ -37,13 +41,17 @@ def newest(root: Folder, phase: int, warn: Callable[[str], None]) -> Kept | None
                 found.append((int(match[2]), root.child(run, name)))
     for _, folder in sorted(found, key=lambda pair: (pair[0], str(pair[1])), reverse=True):
         try:
-            return _read(folder)
+            read(folder)
+            return folder
         except RequestError as error:
             warn(f"{error}; the checkpoint before it is used")
+    if found:
+        raise RequestError(f"{root}", f"holds {len(found)} checkpoints, all damaged", "a whole one", DELETE)
     return None
 
 
-def _read(folder: Folder) -> Kept:
+def read(folder: Folder) -> Kept:
+    """Return (history, arrays) of a checkpoint; RequestError when it is torn or damaged."""
     try:
         sums = json.loads(folder.read_bytes("manifest.json"))
         parts = {name: folder.read_bytes(name) for name in _FILES}

@@ -1,14 +1,22 @@
-"""Fixtures that several packages' tests share: an object store on loopback."""
+"""Fixtures that several packages' tests share: an object store on loopback, one Ray cluster, digits as a data set."""
 
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from cluster.environment import variables
 from cluster.folder import Folder
+from cluster.session import connected
+
+# Worker processes import the tests' own jobs from here; the variables must be set before TensorFlow is imported.
+os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
+os.environ.update(variables())
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +44,23 @@ def s3_address() -> Iterator[str]:
 def s3_root(s3_address: str) -> Folder:
     """Return an empty folder on the S3 server."""
     return Folder.parse(f"s3://espalier/{uuid.uuid4().hex}?endpoint_override={s3_address}&scheme=http")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """Hold one Ray cluster for the whole session: three logical CPUs, whatever the machine has."""
+    with connected("local", cpus=3):
+        yield
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Return the folder of the bundled digits as a Dataset artifact."""
+    from jobs.data.prepare import prepare
+    from jobs.kinds import DatasetJob
+
+    folder = Folder.parse(str(tmp_path_factory.mktemp("digits") / "data"))
+    job = DatasetJob.model_validate({"job": "dataset", "source": {"kind": "digits"}})
+    with folder.filling() as path:
+        prepare(job, path, lambda event: None).save(folder)
+    return folder

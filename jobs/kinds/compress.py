@@ -12,7 +12,7 @@ from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
 from jobs.job import Inputs, Job, Output
 from jobs.spec import INCIDENTAL, Path, Ref
-from jobs.strategies import Single, Strategy
+from jobs.strategies import DEFAULT, Strategy
 from jobs.techniques import Technique
 
 
@@ -26,7 +26,7 @@ class Compress(Job):
     model: Annotated[str, Ref(Model)]
     data: Annotated[str, Ref(Dataset)]
     techniques: Annotated[list[Technique], Field(min_length=1, max_length=16)]
-    strategy: Strategy = Single()
+    strategy: Strategy = DEFAULT
     keep: Annotated[int, INCIDENTAL, Field(ge=1, le=1000, description="Checkpoints kept")] = 2
 
     def resources(self) -> Resources:
@@ -47,7 +47,10 @@ class Compress(Job):
 
     def model_spec(self, steps: Mapping[str, Job]) -> Any:
         """Return the spec of the model that is compressed."""
-        return steps[self.model].model_spec(steps) if self.model in steps and steps[self.model] is not self else None
+        step: Job | None = self
+        while isinstance(step, Compress):  # references were checked: no circle
+            step = steps.get(step.model)
+        return step.model_spec(steps) if step is not None else None
 
     def run(self, inputs: Inputs, out: Output) -> Model:
         """Run the chain on the cluster."""

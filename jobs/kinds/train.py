@@ -12,10 +12,9 @@ from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
 from jobs.fit import Recipe
 from jobs.job import Inputs, Job, Output
-from jobs.models import ResNet, TextCnn  # noqa: F401  members register by being imported
 from jobs.models.model import ModelSpec
 from jobs.spec import INCIDENTAL, Path, Ref
-from jobs.strategies import Single, Strategy
+from jobs.strategies import DEFAULT, Strategy
 
 
 class Train(Recipe, Job):
@@ -27,7 +26,7 @@ class Train(Recipe, Job):
 
     data: Annotated[str, Ref(Dataset)]
     model: ModelSpec
-    strategy: Strategy = Single()
+    strategy: Strategy = DEFAULT
     keep: Annotated[int, INCIDENTAL, Field(ge=1, le=1000, description="Checkpoints kept")] = 2
 
     def resources(self) -> Resources:

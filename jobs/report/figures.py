@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 
 INK, GRID, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "var(--ink)", GRID: "var(--line)", FIRST: "var(--first)", SECOND: "var(--second)"}
-LONGEST = 28  # characters of a label
+LONGEST = 28  # characters of a label in a chart
+LEGIBLE = 80  # pixels an inch is never drawn smaller than; narrower windows scroll
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 STYLE = {
@@ -62,16 +63,16 @@ def draw(paint: Callable[[Figure], None], width: float, height: float, label: st
         for axes in drawing.axes:
             axes.patch.set_visible(False)
         FigureCanvasSVG(drawing).print_svg(file, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    return _inline(file.getvalue(), label)
+    return _inline(file.getvalue(), label, f"min-width: {width * LEGIBLE:.0f}px")
 
 
 def labelled(text: str) -> str:
-    """Return `text` as a label: cut when long, without characters that XML cannot hold."""
-    text = _NOT_XML.sub("\ufffd", text)
+    """Return `text` as a label in a chart: cut when long, without characters that XML cannot hold."""
+    text = _drawable(text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _inline(document: bytes, label: str) -> Markup:
+def _inline(document: bytes, label: str, style: str) -> Markup:
     """Return a whole SVG document as an element that stands in HTML beside others of its kind."""
     svg = Xml.fromstring(document)
     linked = set(re.findall(rb"#([\w-]+)", document))
@@ -85,9 +86,14 @@ def _inline(document: bytes, label: str) -> Markup:
     for size in ("width", "height", "version"):
         svg.attrib.pop(size, None)
     svg.set("role", "img")
-    svg.set("aria-label", label)
+    svg.set("aria-label", _drawable(label))
+    svg.set("style", style)
     # Every part of the markup was written by the serializer, which escapes texts and attributes.
     return Markup(Xml.tostring(svg, "unicode"))
+
+
+def _drawable(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)
 
 
 def _local(name: str) -> str:

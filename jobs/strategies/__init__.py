@@ -4,4 +4,6 @@ from jobs.strategies.data_parallel import DataParallel
 from jobs.strategies.single import Single
 from jobs.strategies.strategy import Strategy
 
-__all__ = ["DataParallel", "Single", "Strategy"]
+__all__ = ["DEFAULT", "DataParallel", "Single", "Strategy"]
+
+DEFAULT = Single()

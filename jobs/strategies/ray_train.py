@@ -6,6 +6,7 @@ function imports what it needs once it runs in a worker.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -21,8 +22,9 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from cluster.environment import variables
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
+from cluster.postmortem import death
 from jobs.artifacts import Epoch
-from jobs.checkpoints import Kept, newest, write
+from jobs.checkpoints import Kept, newest, read, write
 from jobs.strategies.strategy import Engine, Strategy
 
 
@@ -108,12 +110,17 @@ def _worker_error(error: Any, workers: int) -> EspalierError:
     for failure in failures.values():
         if isinstance(cause := _cause(failure), EspalierError):
             return cause
-    dead = {rank: f for rank, f in failures.items() if isinstance(f, ray.exceptions.RayActorError)}
+    # A dead actor comes as itself or, when a health check found it first, as that check's words about it.
+    dead = {rank: f for rank, f in failures.items() if "actor died" in str(f) or "actor is dead" in str(f)}
     if dead:
         rank, failure = next(iter(dead.items()))
-        return StepError(f"worker {rank} of {workers}", f"died ({' '.join(str(failure).split())})")
+        end = death(str(failure))
+        return StepError(f"worker {rank} of {workers}", str(end), remedy=f"its log: {end.log}")
     rank, failure = next(iter(failures.items()))
-    return StepError(f"worker {rank} of {workers}", f"raised {_cause(failure)!r}", remedy=str(failure))
+    cause = _cause(failure)
+    if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
+        return StepError(f"worker {rank} of {workers}", f"found the disk full (ENOSPC: {cause})", remedy="free some space")
+    return StepError(f"worker {rank} of {workers}", f"raised {cause!r}", remedy=str(failure))
 
 
 def _cause(failure: Any) -> Any:
@@ -154,8 +161,18 @@ class TrainKeeper:
             self._tell(event)
 
     def resume(self, phase: int) -> Kept | None:
-        """Return the newest checkpoint of `phase` that is whole."""
-        return newest(self.group.checkpoints, phase, lambda text: self.tell({"warning": text}))
+        """Return the newest checkpoint of `phase` that is whole: worker 0 chooses it for all."""
+        root = self.group.checkpoints
+        found = self._agree(lambda: newest(root, phase, lambda text: self.tell({"warning": text})))
+        if found is None:
+            return None
+        history, arrays = read(found)
+        self.tell({"resume": history[-1].phase, "after_epoch": len(history)})
+        return history, arrays
+
+    def _agree(self, choose: Callable[[], Any]) -> Any:
+        """Return what `choose` returns in worker 0, in every worker: others may look when the files have changed."""
+        return ray.train.collective.broadcast_from_rank_zero(choose() if self.rank == 0 else None)
 
     def epoch_done(self, phase: int, history: list[Epoch], arrays: dict[str, Any]) -> None:
         """Report the epoch that ended last, with a checkpoint of worker 0."""
@@ -177,7 +194,7 @@ class TrainKeeper:
     def product(self, name: str) -> Folder | None:
         """Return the folder of the product called `name` if an attempt made it whole."""
         folder = self.group.checkpoints.child("products", name)
-        return folder if folder.exists("whole") else None
+        return folder if self._agree(lambda: folder.exists("whole")) else None
 
     def keep(self, name: str, fill: Callable[[Any], None]) -> Folder:
         """Let worker 0 `fill` a local folder, keep it as the product `name`, and return it in every worker."""

@@ -1,15 +1,19 @@
-"""The commands, one file each: parse, call, print."""
+"""The commands, one file each: parse, call, print. Only the file of the command that is asked for is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
 
 from pipelines.commands.app import app
-from pipelines.commands.fresh import fresh
-from pipelines.commands.gc import gc
-from pipelines.commands.logs import logs
-from pipelines.commands.plan import plan
-from pipelines.commands.predict import predict
-from pipelines.commands.run import run
-from pipelines.commands.schema import schema
-from pipelines.commands.serve import serve
-from pipelines.commands.status import status
-from pipelines.commands.validate import validate
 
-__all__ = ["app", "fresh", "gc", "logs", "plan", "predict", "run", "schema", "serve", "status", "validate"]
+NAMES = ("validate", "plan", "run", "status", "logs", "fresh", "gc", "predict", "serve", "schema")
+
+
+def application(arguments: Sequence[str]) -> typer.Typer:
+    """Return the application with the command that `arguments` begin with, with every command if that is none."""
+    for name in [name for name in NAMES if name in arguments[:1]] or NAMES:
+        import_module(f"{__name__}.{name}")
+    return app

@@ -15,7 +15,6 @@ from pipelines.store import Store
 
 app = typer.Typer(
     name="espalier",
-    help="Take labelled text and images to a small, fast, proven classifier, on a Ray cluster.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,6 +26,11 @@ Sets = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", h
 StoreAt = Annotated[str, typer.Option("--store", envvar="ESPALIER_STORE", help="Folder or URI artifacts are kept in")]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster; without it one is started here")]
 RUNS = "runs"
+
+
+@app.callback(epilog="Example: espalier run pipelines/definitions/quickstart.yaml")
+def espalier() -> None:
+    """Take labelled text and images to a small, fast, proven classifier, on a Ray cluster."""
 
 
 def loaded(definition: Path, sets: list[str] | None) -> Pipeline:
@@ -43,3 +47,8 @@ def loaded(definition: Path, sets: list[str] | None) -> Pipeline:
 def opened(store: str) -> Store:
     """Open the store at a folder or URI."""
     return Store(Folder.parse(store))
+
+
+def shown(text: object) -> str:
+    """Return `text` with paths below the working folder made relative to it."""
+    return str(text).replace(f"{Path.cwd()}/", "")

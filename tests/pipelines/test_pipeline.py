@@ -4,11 +4,11 @@ from pydantic import ValidationError
 from jobs.job import Job
 from pipelines import graph
 from pipelines.pipeline import Pipeline, faults
-from tests.pipelines.toys import ToyData, ToyJudge, ToyShrink, ToySmall, ToyTrain
+from tests.pipelines.toys import ToyData, ToyJudge, ToyShrink, ToySmall, ToyTrain, ToyTrick
 
 DATA = ToyData(path="x")
 TRAIN = ToyTrain(data="data")
-TRICKS = [ToyShrink()]
+TRICKS: list[ToyTrick] = [ToyShrink()]
 
 
 def wrong(steps: dict[str, Job | None]) -> list[tuple[tuple[str | int, ...], str]]:

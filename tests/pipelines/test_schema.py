@@ -1,14 +1,19 @@
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 from pydantic import Field
 
+from pipelines.language.strict_yaml import parse
 from pipelines.schema import json_schema, schema_text
 from tests.pipelines.toys import GOOD, ToyTrick
+
+DEFINITIONS = Path(__file__).parents[2] / "pipelines" / "definitions"
 
 
 def mistakes(definition: object) -> list[str]:
@@ -17,8 +22,8 @@ def mistakes(definition: object) -> list[str]:
 
 
 def good() -> dict[str, Any]:
-    definition: dict[str, Any] = yaml.safe_load(GOOD)
-    definition["steps"]["teacher"]["optimizer"]["rate"] = 1e-3  # YAML 1.1 reads text
+    definition = parse(GOOD).value
+    assert isinstance(definition, dict)
     return definition
 
 
@@ -81,3 +86,19 @@ def test_the_text_is_sorted_and_the_same_each_time() -> None:
     assert text == schema_text()
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     assert '"x-family"' not in text
+
+
+def test_the_committed_schema_is_the_one_of_these_sources() -> None:
+    printing = "import sys; from pipelines.schema import schema_text; sys.stdout.buffer.write(schema_text().encode())"
+    command = [sys.executable, "-c", printing]  # a process of its own: the kinds that tests define are not in it
+    made = subprocess.run(command, cwd=DEFINITIONS.parents[1], capture_output=True, check=True).stdout.decode()
+    committed = (DEFINITIONS / "pipeline.schema.json").read_text(encoding="utf-8")
+    assert committed == made, "run: espalier schema > pipelines/definitions/pipeline.schema.json"
+
+
+@pytest.mark.parametrize("definition", sorted(DEFINITIONS.glob("*.yaml")), ids=lambda path: str(path.name))
+def test_every_definition_here_obeys_the_committed_schema_and_names_it(definition: Path) -> None:
+    schema = json.loads((DEFINITIONS / "pipeline.schema.json").read_text(encoding="utf-8"))
+    text = definition.read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=pipeline.schema.json\n")
+    assert [error.json_path for error in Draft202012Validator(schema).iter_errors(parse(text).value)] == []

@@ -113,6 +113,15 @@ steps:
 """
 
 
+def edited(*edits: tuple[str, str]) -> str:
+    """Return the good definition with each old text replaced by the new one, once."""
+    text = GOOD
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text
+
+
 def write(folder: FilePath, text: str | bytes) -> FilePath:
     """Write a definition into `folder` and return its path."""
     path = folder / "news.yaml"

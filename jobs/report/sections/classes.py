@@ -73,14 +73,15 @@ def _picture(caption: str, names: Sequence[str], confusion: Sequence[Sequence[in
 
     def paint(drawing: Drawing) -> None:
         axes = drawing.subplots()
-        axes.imshow(pixels, interpolation="none", aspect="equal")
-        axes.grid(False)
+        axes.imshow(pixels, interpolation="none", aspect="equal", zorder=1)
+        axes.grid(linewidth=0.3)
+        axes.spines[:].set_visible(True)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         if len(names) <= NAMED:
             labels = [labelled(name) for name in names]
-            axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=6)
-            axes.set_yticks(range(len(names)), labels, fontsize=6)
+            axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=7)
+            axes.set_yticks(range(len(names)), labels, fontsize=7)
 
-    side = 2 + 0.115 * min(len(names), NAMED)
+    side = 2 + 0.135 * min(len(names), NAMED)
     return Figure(caption, draw(paint, side, side, caption))

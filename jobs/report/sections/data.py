@@ -65,7 +65,7 @@ def _rejected(dataset: Dataset) -> Iterator[Block]:
         yield Note("Every row of the source could be read.")
         return
     listed = [[row.row, row.reason] for row in dataset.rejected[:LISTED]]
-    more = f", the first {len(listed):,} of them" if len(listed) < total else ""
+    more = f"; {len(listed):,} listed here" if len(listed) < total else ""
     caption = f"{counted(total, 'row', 'rows')} left out{more}"
     yield Table(caption, ("Row", "Reason"), listed, texts=2)
 

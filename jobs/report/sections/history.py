@@ -46,11 +46,11 @@ def _curves(name: str, epochs: Sequence[Epoch]) -> Figure:
     def paint(drawing: Drawing) -> None:
         for axes, title in zip(drawing.subplots(1, 2), CURVES, strict=True):
             _paint(axes, title, epochs)
-        drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+        drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
     phases = ", ".join(epochs[start].phase for start in starts(epochs))
     caption = f"Loss and accuracy of {name} by epoch, through: {phases}"
-    return Figure(caption, draw(paint, 9, 3, labelled(caption)))
+    return Figure(caption, draw(paint, 9, 3, caption))
 
 
 def _paint(axes: Any, title: str, epochs: Sequence[Epoch]) -> None:

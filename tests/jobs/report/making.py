@@ -124,7 +124,8 @@ def everything(root: Path, classes: list[str]) -> dict[str, Folder]:
             chain=chain,
         ),
         "verdict": a_report(
-            root, {"teacher": evaluation(classes, true, true, 400_000), "small": evaluation(classes, worse, true, 100_000)}
+            root,
+            {"teacher": evaluation(classes, true, true, 400_000), "small": evaluation(classes, worse, true, 100_000)},
         ),
         "live": an_endpoint(root, classes[0]),
     }

@@ -1,0 +1,13 @@
+"""Every benchmark there is, in the order they run. A new one is one file and one line here."""
+
+from __future__ import annotations
+
+from tests.benchmarks.cached_run import CachedRun
+from tests.benchmarks.data_parallel import DataParallel
+from tests.benchmarks.harness import Benchmark
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.quickstart import Quickstart
+from tests.benchmarks.replica_uss import ReplicaUss
+from tests.benchmarks.validate import Validate
+
+BENCHMARKS: tuple[type[Benchmark], ...] = (Validate, Plan, CachedRun, DataParallel, Quickstart, ReplicaUss)
