@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from cluster.environment import variables
 from cluster.errors import ClusterError
 from cluster.resources import Resources
+
+CONNECT_S = 10.0  # how long a cluster may take to accept a connection
 
 
 @dataclass(frozen=True)
@@ -33,25 +37,42 @@ def connect(asked: str | None, *, cpus: int | None = None, dashboard: bool = Fal
     """Connect to the cluster at `asked` (or RAY_ADDRESS), or start one on this machine.
 
     A cluster started here binds loopback and ends with this process. Raises ClusterError when the address does not
-    answer.
+    answer, or when no cluster starts here.
     """
     os.environ.update(variables())
+    address = address_of(asked)
+    if address is not None:
+        _reach(address)
     import ray
 
-    address = address_of(asked)
     options = {"runtime_env": {"env_vars": variables()}, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        context = ray.init(
-            address="local", num_cpus=cpus, include_dashboard=dashboard, dashboard_host="127.0.0.1", **options
-        )
-        return Session(context.address_info["address"], context.dashboard_url or "", started_here=True)
+        here = {"num_cpus": cpus or cpus_here(), "include_dashboard": dashboard, "dashboard_host": "127.0.0.1"}
+        options |= here
     try:
-        context = ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ClusterError(
-            f"cluster {address}", f"does not answer ({error})", remedy="check --address, RAY_ADDRESS and the token"
-        ) from error
-    return Session(context.address_info["address"], context.dashboard_url or "", started_here=False)
+        context = ray.init(address=address or "local", **options)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        if address is None:
+            raise ClusterError("Ray", f"does not start on this machine ({error})") from error
+        raise _no_answer(address, str(error)) from error
+    return Session(context.address_info["address"], context.dashboard_url or "", started_here=address is None)
+
+
+def _reach(address: str) -> None:
+    """Open a connection to `host:port` and close it: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return  # `auto`, or something Ray refuses at once
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_answer(address, str(error)) from None
+
+
+def _no_answer(address: str, why: str) -> ClusterError:
+    return ClusterError(
+        f"cluster {address}", f"does not answer ({why})", remedy="check --address, RAY_ADDRESS and the token"
+    )
 
 
 @contextmanager
@@ -81,4 +102,24 @@ def capacity(asked: str | None) -> Resources:
             held = ray.cluster_resources()
             return Resources(held.get("CPU", 0), held.get("GPU", 0))
     assert address_of(asked) is None, "a cluster elsewhere is asked once connected"
-    return Resources(float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    return Resources(cpus_here(), gpus_here())
+
+
+def cpus_here(root: Path = Path("/")) -> int:
+    """Return how many CPUs this process may use at once: its affinity, and the quota of its control group."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (root / "sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+
+
+def gpus_here(root: Path = Path("/")) -> int:
+    """Return how many NVIDIA GPUs this process may use: those there are, as far as CUDA_VISIBLE_DEVICES shows them."""
+    found = len(list(root.glob("proc/driver/nvidia/gpus/*")))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return found
+    named = [name for name in visible.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
+    return min(found, len(named))

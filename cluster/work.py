@@ -31,6 +31,12 @@ class Channel:
         """Send `event`; returns at once."""
         self.mailbox.put.remote(self.topic, event)
 
+    def flush(self) -> None:
+        """Wait until everything this process sent has arrived: calls of one process arrive in order."""
+        import ray
+
+        ray.get(self.mailbox.arrived.remote())
+
 
 class _Mailbox:
     """Holds events by topic until the driver takes them; an actor."""
@@ -41,12 +47,15 @@ class _Mailbox:
     def put(self, topic: str, event: Event) -> None:
         self.events.setdefault(topic, []).append(event)
 
+    def arrived(self) -> None:
+        return None
+
     def take(self, topic: str) -> list[Event]:
         return self.events.pop(topic, [])
 
 
 @cache
-def _mailbox(job: str) -> Any:
+def _mailbox(driver: str) -> Any:
     import ray
 
     return ray.remote(_Mailbox).options(num_cpus=0).remote()
@@ -66,7 +75,7 @@ def run_remote(
     """
     import ray
 
-    channel = Channel(_mailbox(ray.get_runtime_context().get_job_id()), uuid.uuid4().hex)
+    channel = Channel(_mailbox(ray.get_runtime_context().get_worker_id()), uuid.uuid4().hex)
     options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0}
     reference = ray.remote(_call).options(**options).remote(function, args, channel)
     while True:
@@ -81,7 +90,10 @@ def run_remote(
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...], channel: Channel) -> Any:
-    return function(*args, tell=channel)
+    try:
+        return function(*args, tell=channel)
+    finally:
+        channel.flush()
 
 
 def _outcome(reference: Any, name: str) -> Any:

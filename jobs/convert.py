@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,8 @@ def to_litert(model: Any, lower: Lower | None = None) -> bytes:
     return bytes(converter.convert())
 
 
-def weight_bytes_by_type(file: bytes) -> dict[str, int]:
-    """Return the bytes of a LiteRT file's constant tensors by their type (`float32`, `int8`, …)."""
+def weight_bytes_by_type(file: bytes, least: int = 1) -> dict[str, int]:
+    """Return the bytes of a LiteRT file's constant tensors of `least` elements or more, by type (`float32`, …)."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     names = {v: k.lower() for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
@@ -28,6 +29,6 @@ def weight_bytes_by_type(file: bytes) -> dict[str, int]:
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             data = model.buffers[tensor.buffer].data
-            if data is not None:
+            if data is not None and math.prod(tensor.shape if tensor.shape is not None else ()) >= least:
                 totals[names[tensor.type]] = totals.get(names[tensor.type], 0) + len(data)
     return totals

@@ -60,6 +60,13 @@ class Job(Choice):
         """Return the ModelSpec of the model a step makes, as far as the definition tells; None for other jobs."""
         return None
 
+    def afterword(self, made: Folder, inputs: Mapping[str, Folder], ended: bool) -> str:
+        """Return what a person may do with what the step made, if that is not plain to see; empty when it is.
+
+        `made` and `inputs` are artifacts' folders; `ended` says that the cluster the step ran on has ended.
+        """
+        return ""
+
     def digest(self, memo: Callable[[Any], str]) -> str:
         """Return a digest of the data the job reads from outside; `memo` hashes a path and remembers it."""
         return ""

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich.console import Console
-from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
-
-MARKS = {
-    "reused": "[cyan]reused[/]",
-    "running": "[yellow]running[/]",
-    "done": "[green]done[/]",
-    "failed": "[red]failed[/]",
-    "stopped": "[magenta]stopped[/]",
-}
+LONGEST = 160  # characters of an error on its step's line; the whole of it is told at the end and in the log
 
 
 class Screen(Protocol):
@@ -41,19 +31,45 @@ def screen(steps: list[str], as_json: bool) -> Screen:
     """Return the screen that fits where the output goes."""
     if as_json:
         return JsonLines()
-    return LiveTable(steps) if sys.stdout.isatty() else Lines()
+    if not sys.stdout.isatty():
+        return Lines(steps)
+    from pipelines.live_table import LiveTable  # rich's console takes as long to import as a definition to load
+
+    return LiveTable(steps)
+
+
+def say(text: str) -> None:
+    """Print a line at once; when nobody reads any more, the work goes on and its logs tell the rest."""
+    try:
+        print(f"{text}\n", end="", flush=True)  # in one piece: several threads print
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  it lives as long as the process
+
+
+def columns(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a line a row, the cells below one another."""
+    table = [list(row) for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the units people use."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def describe(event: Mapping[str, Any], progress: Progress | None = None) -> str:
     """Return an event as a few words."""
     if "epoch" in event:
         return _epoch(event["epoch"], progress)
-    if "judged" in event:
-        words = f"{event['judged']}: accuracy {event['accuracy']:.4f}, {event['size_bytes']:,} bytes"
-        return f"{words}, p99 {event['p99_ms']:.3f} ms"
-    if "answered" in event:
-        return f"{event['url']} answered a real request: {event['answered']}"
-    return ", ".join(f"{name} {value}" for name, value in event.items() if value not in ("", [], None))
+    for name, words in _KNOWN.items():
+        if name in event:
+            return words(event)
+    return ", ".join(f"{name} {_plain(value)}" for name, value in event.items() if value not in ("", [], None))
 
 
 def _epoch(facts: Mapping[str, Any], progress: Progress | None) -> str:
@@ -63,14 +79,52 @@ def _epoch(facts: Mapping[str, Any], progress: Progress | None) -> str:
         f"validation {facts['validation_accuracy']:.4f}, {facts['rows_per_second']:,.0f} rows/s"
     )
     eta = progress.eta(facts["epoch"]) if progress else None
-    return words if eta is None else f"{words}, ETA {eta:.0f} s"
+    return words if eta is None else f"{words}, ETA {duration(eta)}"
+
+
+def _start(event: Mapping[str, Any]) -> str:
+    if "because" in event:  # a step's, in its log
+        return f"started: {'; '.join(event['because'])}"
+    return f"{event['start']}, {event['epochs']} epochs" if event.get("epochs") else str(event["start"])
+
+
+def _judged(event: Mapping[str, Any]) -> str:
+    words = f"{event['judged']}: accuracy {event['accuracy']:.4f}, {event['size_bytes']:,} bytes"
+    return f"{words}, p99 {event['p99_ms']:.3f} ms"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+_KNOWN: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "start": _start,
+    "judged": _judged,
+    "answered": lambda event: f"{event['url']} answered a real request: {event['answered']}",
+    "warning": lambda event: f"warning: {event['warning']}",
+    "waiting": lambda event: str(event["waiting"]),
+    "asked": lambda event: f"on {event['asked']}",
+    "seconds": lambda event: f"in {duration(event['seconds'])}",
+    "error": lambda event: _first_line(str(event["error"])),
+    "because": lambda event: str(event["because"]),
+    "done": lambda event: "done",
+    "artifact": lambda event: "",  # for programs; people ask `espalier status`
+}
+
+
+def _first_line(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 class Progress:
     """How far a training is: epochs wanted, and the time they take."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.epochs = 0
+        self._clock = clock
         self._first: tuple[int, float] | None = None
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -78,13 +132,13 @@ class Progress:
         if "start" in event:
             self.epochs, self._first = int(event.get("epochs", 0)), None
         elif "epoch" in event and self._first is None:
-            self._first = (event["epoch"]["epoch"], time.monotonic())
+            self._first = (event["epoch"]["epoch"], self._clock())
 
     def eta(self, epoch: int) -> float | None:
-        """Return the seconds left, once two epochs have been seen."""
+        """Return the seconds left, if any; None until two epochs have been seen."""
         if not self.epochs or self._first is None or epoch <= self._first[0]:
             return None
-        return (time.monotonic() - self._first[1]) / (epoch - self._first[0]) * (self.epochs - epoch)
+        return (self._clock() - self._first[1]) / (epoch - self._first[0]) * (self.epochs - epoch) or None
 
 
 class _Quiet:
@@ -102,59 +156,21 @@ class JsonLines(_Quiet):
 
     def __call__(self, step: str, state: str, details: dict[str, Any]) -> None:
         """Print the state or the event."""
-        print(json.dumps({"step": step, "state": state, **details}), flush=True)
+        say(json.dumps({"step": step, "state": state, **details}, default=str))
 
 
 class Lines(_Quiet):
-    """Plain lines."""
+    """Plain lines, the steps' names in one column."""
 
-    def __init__(self) -> None:
-        self._progress: dict[str, Progress] = {}
+    def __init__(self, steps: list[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._width = max(map(len, steps))
+        self._progress = {step: Progress(clock) for step in steps}
+        self._lock = threading.Lock()
 
     def __call__(self, step: str, state: str, details: dict[str, Any]) -> None:
         """Print the state or the event."""
-        progress = self._progress.setdefault(step, Progress())
-        progress.take(details)
-        words = describe(details, progress)
-        print(f"{step}: {words if state == 'event' else f'{state} ({words})' if words else state}", flush=True)
-
-
-class LiveTable:
-    """A table of steps that is redrawn as they go on."""
-
-    def __init__(self, steps: list[str]) -> None:
-        self._rows: dict[str, list[str]] = {step: ["", ""] for step in steps}
-        self._progress = {step: Progress() for step in steps}
-        self._lock = threading.Lock()
-        self._console = Console()
-        self._live = Live(self._table(), console=self._console, refresh_per_second=4)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.update(self._table(), refresh=True)
-        self._live.__exit__(kind, error, trace)
-
-    def __call__(self, step: str, state: str, details: dict[str, Any]) -> None:
-        """Redraw the step's row; warnings stay above the table."""
         with self._lock:
             self._progress[step].take(details)
-            words = escape(describe(details, self._progress[step]))
-            if "warning" in details:
-                self._console.print(f"[yellow]{step}: {words}[/]")
-            elif state == "event":
-                self._rows[step][1] = words
-            else:
-                self._rows[step][0] = MARKS[state]
-                self._rows[step][1] = words or self._rows[step][1]
-            self._live.update(self._table())
-
-    def _table(self) -> Table:
-        table = Table("step", "state", "", box=None, pad_edge=False)
-        for step, (state, words) in self._rows.items():
-            table.add_row(step, state, words)
-        return table
+            words = describe(details, self._progress[step])
+            text = words if state == "event" else f"{state} {words}".rstrip()
+            say(f"{step.ljust(self._width)}  {text}")

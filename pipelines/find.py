@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TypeVar
 
+from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.artifacts import Artifact
-from pipelines.store import NAME
+from pipelines.store import NAME, Record
 
 A = TypeVar("A", bound=Artifact)
 
@@ -15,6 +15,12 @@ A = TypeVar("A", bound=Artifact)
 def artifact_at(text: str, kind: type[A]) -> A:
     """Load the artifact in the folder `text`, or the one that the record in it names; RequestError when it is none."""
     folder = Folder.parse(text)
+    if not folder.exists():
+        remedy = "`espalier status` names the folders of a definition's artifacts"
+        raise RequestError(text, "does not exist", f"the folder of a {kind.__name__} artifact", remedy)
     if folder.exists(NAME):
-        folder = folder / str(json.loads(folder.read_bytes(NAME))["attempt"])
+        try:
+            folder = folder / Record.model_validate_json(folder.read_bytes(NAME)).attempt
+        except ValueError as error:
+            raise RequestError(f"{text}/{NAME}", f"is damaged ({error})") from None
     return kind.load(folder)

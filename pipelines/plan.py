@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cluster.errors import ClusterError, RequestError
@@ -10,6 +10,7 @@ from cluster.resources import Resources
 from jobs.job import Job
 from pipelines import graph
 from pipelines.identity import changes, fingerprint, identity
+from pipelines.language.mistakes import suggest_or_list
 from pipelines.pipeline import Pipeline
 from pipelines.store import Place, Record, Store
 
@@ -24,6 +25,7 @@ class Planned:
     identity: dict[str, object]
     record: Record | None
     reasons: list[str]
+    fresh: bool = False  # made again in any case, whatever another run has made meanwhile
 
     @property
     def reused(self) -> bool:
@@ -34,11 +36,8 @@ class Planned:
 def plan(pipeline: Pipeline, store: Store, fresh: Collection[str] = ()) -> dict[str, Planned]:
     """Return every step in the order it can run; `fresh` steps and what depends on them run in any case."""
     edges = graph.dependencies(pipeline)
-    for name in fresh:
-        if name not in edges:
-            raise RequestError(f"--fresh {name}", "is no step", f"one of {', '.join(edges)}")
-    again = {name: f"--fresh {name}" for name in fresh}
-    again |= {below: f"input '{name}' is made afresh" for name in fresh for below in graph.dependants(edges, name)}
+    again = {step: f"input '{name}' is made afresh" for name in fresh for step in below(pipeline, name)}
+    again |= dict.fromkeys(fresh, "asked for with --fresh")
     planned: dict[str, Planned] = {}
     fingerprints: dict[str, str] = {}
     for name in graph.order(edges):
@@ -51,26 +50,33 @@ def plan(pipeline: Pipeline, store: Store, fresh: Collection[str] = ()) -> dict[
     return planned
 
 
+def below(pipeline: Pipeline, name: str) -> list[str]:
+    """Return the steps that depend on the step `name`; RequestError when there is no such step."""
+    if name not in pipeline.steps:
+        raise RequestError(pipeline.name, f"has no step '{name}'{suggest_or_list(name, pipeline.steps)}")
+    return graph.dependants(graph.dependencies(pipeline), name)
+
+
 def _planned(name: str, job: Job, place: Place, what: dict[str, object], fresh: str) -> Planned:
-    record = place.record()
-    if record is not None and not fresh and not (damage := place.verify(record)):
-        return Planned(name, job, place, what, record, [])
     if fresh:
-        reasons = [fresh]
-    elif record is not None:
-        reasons = [f"its artifact is damaged: {text}" for text in damage]
-    elif (before := place.store.latest(place.pipeline, name)) is not None:
-        reasons = changes(before.identity, what, job) or ["an older result was made under another record"]
-    else:
-        reasons = ["never run"]
-    return Planned(name, job, place, what, None, reasons)
+        return Planned(name, job, place, what, None, [fresh], fresh=True)
+    record = place.record()
+    if record is None:
+        return Planned(name, job, place, what, None, _why_not_made(place, what, job))
+    damage = [f"its artifact is damaged: {text}" for text in place.verify(record)]
+    return Planned(name, job, place, what, None if damage else record, damage)
 
 
-def check_capacity(planned: dict[str, Planned], total: Resources) -> None:
+def _why_not_made(place: Place, what: dict[str, object], job: Job) -> list[str]:
+    unfinished = ["it was begun and not finished"] if place.log_path.exists() else []
+    before = place.store.latest(place.pipeline, place.step)
+    return (changes(before.identity, what, job) if before else []) + unfinished or ["never run"]
+
+
+def check_capacity(planned: Mapping[str, Planned], total: Resources) -> None:
     """Raise ClusterError when a step that is to run asks for more than the cluster can ever hold."""
     for step in planned.values():
         asked = step.job.resources()
         if not step.reused and not asked.fits(total):
-            raise ClusterError(
-                f"step '{step.name}'", f"needs {asked}, the cluster can hold {total}", remedy="use fewer workers"
-            )
+            text = f"step '{step.name}' needs {asked}, the cluster can hold {total}"
+            raise ClusterError(text, remedy="ask for less, or use a larger cluster")

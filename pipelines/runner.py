@@ -7,6 +7,7 @@ records what they made, and says what happens to whoever listens.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import traceback
@@ -16,14 +17,15 @@ from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from cluster.errors import EspalierError, StepError
+from cluster.errors import EspalierError, RequestError, StepError
 from cluster.resources import Resources
 from jobs.artifacts import Artifact
 from jobs.job import Output
 from pipelines import graph
 from pipelines.pipeline import Pipeline
 from pipelines.plan import Planned
-from pipelines.store import Attempt, Record
+
+POLL = 0.2  # seconds between two looks at what another thread may have set
 
 Listen = Callable[[str, str, dict[str, Any]], None]  # (step, state or "event", details)
 
@@ -42,8 +44,24 @@ class Outcome:
         return all(state in ("reused", "done") for state in self.states.values())
 
 
+@dataclass(frozen=True)
+class _End:
+    """What a step's thread hands to the main thread."""
+
+    step: str
+    state: str
+    result: Artifact | BaseException
+    seconds: float | None = None
+
+    def details(self) -> dict[str, Any]:
+        if not isinstance(self.result, Artifact):
+            return {"error": text_of(self.result)}
+        took = {} if self.seconds is None else {"seconds": self.seconds}
+        return {**took, "artifact": str(self.result.folder)}
+
+
 class Runner:
-    """One run of a plan."""
+    """One run of a plan; `stop` ends it from outside."""
 
     def __init__(
         self,
@@ -52,137 +70,159 @@ class Runner:
         total: Resources,
         listen: Listen,
         made: Mapping[str, Any],
+        stop: threading.Event | None = None,
     ) -> None:
         self.planned = planned
         self.edges = graph.dependencies(pipeline)
-        self.free = total
+        self.total = total
         self.listen = listen
         self.made = made
-        self.stop = threading.Event()
+        self.stop = stop or threading.Event()
         self.outcome = Outcome()
-        self._ended: SimpleQueue[tuple[str, Artifact | BaseException]] = SimpleQueue()
+        self._unmet = {name: set(self.edges[name]) for name in planned}  # of each step that has not begun
+        self._running: dict[str, Resources] = {}
+        self._ended: SimpleQueue[_End] = SimpleQueue()
 
     def run(self) -> Outcome:
-        """Run to the end, or until `stop` is set and what runs has stopped; KeyboardInterrupt passes through."""
+        """Run to the end, or until `stop` is set and what runs has stopped."""
         for name, step in self.planned.items():
             if step.record is not None:
-                self.outcome.artifacts[name] = Artifact.load(step.place.artifact(step.record))
-                self._state(name, "reused")
-        running: dict[str, Resources] = {}
-        while True:
-            self._start_ready(running)
-            if not running:
-                break
-            self._await_one(running)
-        for name in self.planned:
-            if name not in self.outcome.states:
-                self._state(name, "stopped", {"because": self._cause(name)})
+                del self._unmet[name]
+                self._take(_End(name, "reused", Artifact.load(step.place.artifact(step.record))))
+        self._start_ready()
+        while self._running:
+            self._take(self._next_end())
+            self._start_ready()
+        for name in self._unmet:
+            self._state(name, "skipped", {"because": self._cause(name)})
         return self.outcome
 
-    def _start_ready(self, running: dict[str, Resources]) -> None:
-        for name, step in self.planned.items():
-            ready = all(need in self.outcome.artifacts for need in self.edges[name])
-            asked = step.job.resources()
-            if self.stop.is_set() or name in self.outcome.states or name in running or not ready:
-                continue
-            if asked.fits(self.free):
-                self.free -= asked
-                running[name] = asked
-                threading.Thread(target=self._run_step, args=(step,), name=name, daemon=True).start()
+    def _start_ready(self) -> None:
+        if self.stop.is_set():
+            return
+        for name in [name for name, unmet in self._unmet.items() if not unmet]:
+            asked = self.planned[name].job.resources()
+            # Summed anew each time: fractions of a CPU that are added and subtracted do not come back to nothing.
+            if sum(self._running.values(), asked).fits(self.total):
+                del self._unmet[name]
+                self._running[name] = asked
+                threading.Thread(target=self._run_step, args=(self.planned[name],), name=name, daemon=True).start()
 
-    def _await_one(self, running: dict[str, Resources]) -> None:
+    def _next_end(self) -> _End:
         while True:
             try:
-                name, result = self._ended.get(timeout=0.2)  # short, so that Ctrl-C is heard
-                break
+                return self._ended.get(timeout=POLL)  # short, so that Ctrl-C is heard
             except Empty:
                 continue
-        self.free += running.pop(name)
-        if isinstance(result, Artifact):
-            self.outcome.artifacts[name] = result
-            self._state(name, "done")
-            return
-        self.outcome.errors[name] = result
-        self._state(name, "stopped" if self.stop.is_set() else "failed", {"error": str(result)})
 
-    def _state(self, name: str, state: str, details: dict[str, Any] | None = None) -> None:
+    def _take(self, end: _End) -> None:
+        self._running.pop(end.step, None)
+        if isinstance(end.result, Artifact):
+            self.outcome.artifacts[end.step] = end.result
+            for unmet in self._unmet.values():
+                unmet.discard(end.step)
+        else:
+            self.outcome.errors[end.step] = end.result
+        self._state(end.step, end.state, end.details())
+
+    def _state(self, name: str, state: str, details: dict[str, Any]) -> None:
         self.outcome.states[name] = state
-        self.listen(name, state, details or {})
+        self.listen(name, state, details)
 
     def _cause(self, name: str) -> str:
-        failed = [need for need in graph.ancestors(self.edges, [name]) if need in self.outcome.errors]
-        return f"'{failed[0]}' failed" if failed else "the run was stopped"
+        needed = graph.ancestors(self.edges, [name])
+        failed = [need for need in needed if self.outcome.states.get(need) == "failed"]
+        return f"because '{failed[0]}' failed" if failed else "because the run was stopped"
 
     def _run_step(self, step: Planned) -> None:
-        """Run one step in its own thread; what it made or raised is handed to the main thread."""
+        """Run one step in its own thread."""
         try:
-            self._ended.put((step.name, self._worked(step)))
+            end = self._worked(step)
         except BaseException as error:  # noqa: BLE001  a thread's every end must reach the main thread
-            self._ended.put((step.name, error))
+            end = _End(step.name, "stopped" if self.stop.is_set() else "failed", error)
+        self._ended.put(end)
 
-    def _worked(self, step: Planned) -> Artifact:
+    def _worked(self, step: Planned) -> _End:
         place = step.place
-        place.lease.acquire(lambda text: self.listen(step.name, "event", {"waiting": text}), self.stop)
+        place.lease.acquire(lambda text: self._waits(step, text), self.stop)
         try:
-            made_meanwhile = place.record() if not any("fresh" in reason for reason in step.reasons) else None
-            if made_meanwhile is not None and not place.verify(made_meanwhile):
-                return Artifact.load(place.artifact(made_meanwhile))
+            record = None if step.fresh else place.record()  # another run may have made it since the plan
+            if record is not None and not place.verify(record):
+                return _End(step.name, "reused", Artifact.load(place.artifact(record)))
             place.sweep()
-            return self._attempts(step, Log(step, self.listen))
+            if step.fresh:
+                place.checkpoints.delete()
+            began = time.monotonic()
+            artifact = self._attempts(step, Log(step, self.listen))
+            return _End(step.name, "done", artifact, round(time.monotonic() - began, 3))
         finally:
             place.lease.release()
+
+    def _waits(self, step: Planned, text: str) -> None:
+        self.listen(step.name, "event", {"waiting": text.removeprefix(f"{step.place.folder}: ")})
 
     def _attempts(self, step: Planned, log: Log) -> Artifact:
         self.listen(step.name, "running", {"asked": str(step.job.resources())})
         tries = 1 if step.job.retries_itself else 1 + step.job.retries
         for number in range(1, tries + 1):
             try:
-                return self._attempt(step, log)
-            except EspalierError as error:
-                log.write({"error": str(error), "traceback": traceback.format_exc()})
-                if number == tries or self.stop.is_set():
+                artifact = self._attempt(step, log)
+            except Exception as error:
+                log.write({"error": text_of(error), "traceback": traceback.format_exc()})
+                if number == tries or not self._may_retry(step, error):
                     raise
-                log({"warning": f"attempt {number} of {tries} failed: {error}"})
+                log({"warning": f"attempt {number} of {tries} failed: {text_of(error)}"})
+            else:
+                log.write({"done": step.name, "artifact": str(artifact.folder)})
+                return artifact
         raise AssertionError("the last attempt returns or raises")
+
+    def _may_retry(self, step: Planned, error: Exception) -> bool:
+        """Say whether another attempt could end otherwise: not when the request is wrong, or the place another's."""
+        return not (isinstance(error, RequestError) or self.stop.is_set() or step.place.lease.lost)
 
     def _attempt(self, step: Planned, log: Log) -> Artifact:
         attempt = step.place.begin()
-        stop = threading.Event()
-        out = Output(step.name, attempt.folder, step.place.checkpoints, log, _Either(self.stop, stop))
-        limit = threading.Timer(step.job.timeout, stop.set) if step.job.timeout else None
+        late = threading.Event()
+        out = Output(step.name, attempt.folder, step.place.checkpoints, log, _Either(self.stop, late))
+        limit = threading.Timer(step.job.timeout or 0, late.set)
         try:
-            if limit is not None:
+            if step.job.timeout is not None:
                 limit.start()
             inputs = {need: self.outcome.artifacts[need] for need in self.edges[step.name]}
             artifact = step.job.run(inputs, out).save(attempt.folder)
-            self._record(step, attempt, artifact)
+            attempt.finish(type(artifact).__name__, step.identity, self.made["versions"], self.made["commit"])
             return artifact
         except BaseException:
             attempt.discard()
-            if stop.is_set() and not self.stop.is_set():
-                raise StepError(
-                    f"step '{step.name}'", f"took over {step.job.timeout:g} s", "an end before its timeout"
-                ) from None
+            if late.is_set() and not self.stop.is_set():
+                took = f"took longer than its timeout of {step.job.timeout:g} s"
+                raise StepError(f"step '{step.name}'", took, remedy="raise its timeout") from None
             raise
         finally:
-            if limit is not None:
-                limit.cancel()
+            limit.cancel()
 
-    def _record(self, step: Planned, attempt: Attempt, artifact: Artifact) -> Record:
-        return attempt.finish(
-            type(artifact).__name__, step.identity, versions=self.made["versions"], commit=self.made["commit"]
-        )
+
+def text_of(error: BaseException) -> str:
+    """Return an error's text; one that is not ours is told with its type."""
+    return str(error) if isinstance(error, EspalierError) else f"{type(error).__name__}: {error}"
 
 
 class _Either(threading.Event):
-    """Set when the run is stopped or when the step is."""
+    """Set when the run is stopped or when the step's time is up; what sets it is one of the two."""
 
-    def __init__(self, run: threading.Event, step: threading.Event) -> None:
+    def __init__(self, run: threading.Event, late: threading.Event) -> None:
         super().__init__()
-        self._events = (run, step)
+        self._events = (run, late)
 
     def is_set(self) -> bool:
         return any(event.is_set() for event in self._events)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while not self.is_set() and (left := end - time.monotonic()) > 0:
+            self._events[1].wait(min(POLL, left))
+        return self.is_set()
 
 
 class Log:
@@ -191,6 +231,9 @@ class Log:
     def __init__(self, step: Planned, listen: Listen) -> None:
         self._step, self._listen, self._path = step, listen, step.place.log_path
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.exists() and not self._path.read_bytes().endswith(b"\n"):
+            with self._path.open("a") as file:
+                file.write("\n")  # a run that was killed left half a line
         self.write({"start": step.name, "because": step.reasons})
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -200,6 +243,6 @@ class Log:
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Append an event to the log."""
-        stamp = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
+        stamp = datetime.now(UTC).isoformat(timespec="seconds")
         with self._path.open("a") as file:
-            file.write(json.dumps({"at": stamp, **event}) + "\n")
+            file.write(json.dumps({"at": stamp, **event}, default=str) + "\n")

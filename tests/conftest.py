@@ -64,3 +64,24 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     with folder.filling() as path:
         prepare(job, path, lambda event: None).save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Return the folder of a small text data set: sentences about two things."""
+    from jobs.data.prepare import prepare
+    from jobs.kinds import DatasetJob
+
+    root = tmp_path_factory.mktemp("texts")
+    about = {"trees": "oak branch leaf root bark forest", "ships": "mast sail harbour anchor deck wave"}
+    lines = ["text,label"]
+    for number in range(200):
+        label = ("trees", "ships")[number % 2]
+        words = about[label].split()
+        lines.append(f"{words[number % 6]} and {words[number // 6 % 6]} {number},{label}")
+    (root / "texts.csv").write_text("\n".join(lines) + "\n")
+    source = {"kind": "table", "path": str(root / "texts.csv"), "text": "text", "label": "label"}
+    folder = Folder.parse(str(root / "data"))
+    with folder.filling() as path:
+        prepare(DatasetJob.model_validate({"job": "dataset", "source": source}), path, lambda event: None).save(folder)
+    return folder

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Endpoint, Model
@@ -48,3 +51,10 @@ class Deploy(Job):
             deploy, inputs[self.model].folder, place, resources=Resources(), tell=out.tell, stop=out.stop
         )
         return Endpoint.model_validate(facts)
+
+    def afterword(self, made: Folder, inputs: Mapping[str, Folder], ended: bool) -> str:
+        """Say where it answers, or how to have it answer again."""
+        if ended:
+            again = shlex.join(["espalier", "serve", str(inputs[self.model])])
+            return f"the endpoint ended with the cluster of its run; to serve the model again: {again}"
+        return f"{Endpoint.load(made).url} answers as long as its cluster runs"

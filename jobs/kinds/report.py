@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from cluster.folder import Folder
 from cluster.work import run_remote
 from jobs.artifacts import Artifact, Report
 from jobs.job import Inputs, Job, Output
@@ -32,3 +34,7 @@ class ReportJob(Job):
             write_page, self.title, folders, out.folder, resources=self.resources(), tell=out.tell, stop=out.stop
         )
         return Report(title=self.title, page=PAGE)
+
+    def afterword(self, made: Folder, inputs: Mapping[str, Folder], ended: bool) -> str:
+        """Say where the page is."""
+        return f"the page is {made}/{PAGE}"

@@ -23,6 +23,7 @@ from cluster.environment import variables
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
 from cluster.postmortem import death
+from cluster.work import Channel
 from jobs.artifacts import Epoch
 from jobs.checkpoints import Kept, newest, read, write
 from jobs.strategies.strategy import Engine, Strategy
@@ -76,7 +77,7 @@ def _join(addresses: list[str], rank: int) -> None:
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
-def run_group(group: Group, tell: Callable[[dict[str, Any]], None]) -> None:
+def run_group(group: Group, tell: Channel) -> None:
     """Run the group to its end, in a process that is not the driver; StepError names the worker that failed."""
     strategy = group.strategy
     trainer = DataParallelTrainer(
@@ -137,6 +138,7 @@ def _worker(config: dict[str, Any]) -> None:
     engine = group.strategy.engine()
     keeper = TrainKeeper(group, ray.train.get_context().get_world_rank(), config["tell"])
     group.work(engine, keeper)
+    config["tell"].flush()
 
 
 def _set_up_devices(strategy: Strategy) -> None:
@@ -150,7 +152,7 @@ def _set_up_devices(strategy: Strategy) -> None:
 class TrainKeeper:
     """Keeps checkpoints through Ray Train, and products that outlive a failed attempt; one in every worker."""
 
-    def __init__(self, group: Group, rank: int, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, group: Group, rank: int, tell: Channel) -> None:
         self.group = group
         self.rank = rank
         self._tell = tell

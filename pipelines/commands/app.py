@@ -13,6 +13,12 @@ from pipelines.load import load
 from pipelines.pipeline import Pipeline
 from pipelines.store import Store
 
+
+def example(command: str) -> str:
+    """Return the end of a command's help: one way to call it, on one line."""
+    return f"\b\nExample: {command}"
+
+
 app = typer.Typer(
     name="espalier",
     no_args_is_help=True,
@@ -21,14 +27,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Definition = Annotated[Path, typer.Argument(help="A pipeline definition (YAML)")]
+Definition = Annotated[Path, typer.Argument(metavar="DEFINITION", help="A pipeline definition (YAML)")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter")]
 StoreAt = Annotated[str, typer.Option("--store", envvar="ESPALIER_STORE", help="Folder or URI artifacts are kept in")]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster; without it one is started here")]
 RUNS = "runs"
 
 
-@app.callback(epilog="Example: espalier run pipelines/definitions/quickstart.yaml")
+@app.callback(epilog=example("espalier run pipelines/definitions/quickstart.yaml"))
 def espalier() -> None:
     """Take labelled text and images to a small, fast, proven classifier, on a Ray cluster."""
 
@@ -52,3 +58,8 @@ def opened(store: str) -> Store:
 def shown(text: object) -> str:
     """Return `text` with paths below the working folder made relative to it."""
     return str(text).replace(f"{Path.cwd()}/", "")
+
+
+def when(stamp: str) -> str:
+    """Return an ISO 8601 time in UTC as people read it."""
+    return f"{stamp[:19].replace('T', ' ')} UTC"

@@ -6,25 +6,26 @@ from typing import Annotated
 
 import typer
 
-from pipelines import graph
-from pipelines.commands.app import RUNS, Definition, Sets, StoreAt, app, loaded, opened
-from pipelines.plan import plan
-from pipelines.store import NAME
+from pipelines.commands.app import RUNS, Definition, Sets, StoreAt, app, example, loaded, opened
+from pipelines.commands.forget import forget
+from pipelines.console import say
+from pipelines.plan import below, plan
 
 
-@app.command(epilog="Example: espalier fresh pipelines/definitions/quickstart.yaml verdict")
+@app.command(epilog=example("espalier fresh pipelines/definitions/quickstart.yaml verdict"))
 def fresh(
     definition: Definition,
-    steps: Annotated[list[str], typer.Argument(help="Steps to forget")],
+    steps: Annotated[list[str], typer.Argument(metavar="STEPS", help="Steps to forget")],
     sets: Sets = None,
     store: StoreAt = RUNS,
 ) -> None:
-    """Forget STEPS and what depends on them: the next run makes them again."""
+    """Forget STEPS and what depends on them: what was made is removed, and the next run makes it again."""
     pipeline = loaded(definition, sets)
-    planned = plan(pipeline, opened(store), steps)
-    edges = graph.dependencies(pipeline)
-    names = {*steps, *(below for step in steps for below in graph.dependants(edges, step))}
-    for name, step in planned.items():
-        if name in names and step.place.record() is not None:
-            step.place.folder.remove(NAME)
-            print(f"{name}: forgotten")
+    names = {*steps, *(name for step in steps for name in below(pipeline, step))}
+    for name, step in plan(pipeline, opened(store)).items():
+        if name not in names:
+            continue
+        if not step.place.folder.exists():
+            say(f"{name}: was not made")
+        elif forget(step.place):
+            say(f"{name}: forgotten")

@@ -9,16 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from cluster.errors import RequestError
-from pipelines.commands.app import app
+from pipelines.commands.app import app, example
 from pipelines.find import artifact_at
 
 
-@app.command(epilog='Example: espalier predict http://127.0.0.1:8000/classifier "shares fell sharply"')
+@app.command(epilog=example('espalier predict http://127.0.0.1:8000/classifier "shares fell sharply"'))
 def predict(
-    model: Annotated[str, typer.Argument(help="A Model artifact's folder, or the URL of an endpoint")],
-    item: Annotated[str, typer.Argument(help="A text, or the path of an image or text file")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A Model artifact's folder, or the URL of an endpoint")],
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="A text, or the path of an image or text file")],
 ) -> None:
-    """Print the labels and probabilities of ITEM as JSON."""
+    """Ask MODEL about ITEM, and print labels and probabilities as JSON."""
     if model.startswith(("http://", "https://")):
         from jobs.serving.application import ask
 

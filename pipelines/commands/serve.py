@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import signal
+import re
 import threading
 from typing import Annotated
 
 import typer
 
+from cluster.errors import RequestError
 from cluster.resources import Resources
 from cluster.session import connected
-from cluster.work import run_remote
+from cluster.work import Stopped, run_remote
 from jobs.artifacts import Model
-from pipelines.commands.app import app
-from pipelines.console import describe
+from pipelines.commands.app import app, example
+from pipelines.commands.stopping import stopping
+from pipelines.console import describe, say
 from pipelines.find import artifact_at
+from pipelines.pipeline import NAME
 
 
-@app.command(epilog="Example: espalier serve runs/quickstart/small-0123456789ab --port 8000")
+@app.command(epilog=example("espalier serve runs/quickstart/small-0123456789ab --port 8000"))
 def serve(
-    model: Annotated[str, typer.Argument(help="A Model artifact's folder")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A Model artifact's folder")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
     application: Annotated[str, typer.Option(help="The application's name, and its path")] = "classifier",
 ) -> None:
@@ -27,12 +30,17 @@ def serve(
     from jobs.serving.application import Place, deploy
 
     artifact = artifact_at(model, Model)
+    if not re.fullmatch(NAME, application):
+        raise RequestError(f"--application {application}", "is not a name", "lowercase letters, digits, - and _")
     place = Place(application=application, host="127.0.0.1", port=port, replicas=1, cpus=1.0)
     ended = threading.Event()
-    with connected("local"):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
-        tell = lambda event: print(describe(event), flush=True)  # noqa: E731
-        run_remote(deploy, artifact.folder, place, resources=Resources(), tell=tell, stop=ended)
+    with stopping(ended) as take_signals, connected("local"):
+        take_signals()  # connecting takes SIGTERM for itself
+        try:
+            run_remote(
+                deploy, artifact.folder, place, resources=Resources(), tell=lambda e: say(describe(e)), stop=ended
+            )
+        except Stopped:
+            return
         while not ended.wait(0.5):  # short, so that the signal is heard
             pass

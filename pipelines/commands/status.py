@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from pipelines.commands.app import RUNS, Definition, Sets, StoreAt, app, loaded, opened
+from pipelines.commands.app import RUNS, Definition, Sets, StoreAt, app, example, loaded, opened, shown, when
+from pipelines.console import columns, say
 from pipelines.plan import Planned, plan
 
 
-@app.command(epilog="Example: espalier status pipelines/definitions/quickstart.yaml")
+@app.command(epilog=example("espalier status pipelines/definitions/quickstart.yaml"))
 def status(definition: Definition, sets: Sets = None, store: StoreAt = RUNS) -> None:
-    """Say of every step whether it is done, being worked on, unfinished or not begun."""
-    for step in plan(loaded(definition, sets), opened(store)).values():
-        print(f"{step.name}: {_state(step)}")
+    """Say how far each step is: done, being worked on, unfinished or not begun."""
+    planned = plan(loaded(definition, sets), opened(store))
+    for line in columns((step.name, *_state(step)) for step in planned.values()):
+        say(line)
 
 
-def _state(step: Planned) -> str:
+def _state(step: Planned) -> tuple[str, str]:
+    holder = step.place.lease.holder()
     if step.record is not None:
         size = sum(file.size for file in step.record.manifest.values())
-        where = step.place.artifact(step.record)
-        return f"done {step.record.made.finished[:19]}Z, {step.record.type} of {size:,} bytes in {where}"
-    if (holder := step.place.lease.holder()) is not None:
-        return f"running, {holder}"
-    if step.place.attempts() or step.place.checkpoints.exists():
-        return "unfinished; the next run goes on"
-    return f"not done ({'; '.join(step.reasons)})"
+        made = f"{when(step.record.made.finished)}, {step.record.type} of {size:,} bytes"
+        again = f", being made again by {holder}" if holder else ""
+        return "done", f"{made} in {shown(step.place.artifact(step.record))}{again}"
+    if holder is not None:
+        return "running", holder
+    if step.place.checkpoints.exists():
+        return "unfinished", "the next run goes on from its checkpoints"
+    return "not done", "; ".join(step.reasons)

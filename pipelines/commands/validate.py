@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipelines.commands.app import Definition, Sets, app, loaded
+from pipelines.commands.app import Definition, Sets, app, example, loaded
 
 
-@app.command(epilog="Example: espalier validate pipelines/definitions/quickstart.yaml --set sparsity=0.6")
+@app.command(epilog=example("espalier validate pipelines/definitions/quickstart.yaml --set sparsity=0.6"))
 def validate(definition: Definition, sets: Sets = None) -> None:
-    """Check a definition: fields, bounds, references, artifact types, legality of chains. Starts nothing."""
+    """Check a definition without starting anything: fields, bounds, references, artifact types, legality of chains."""
     pipeline = loaded(definition, sets)
     print(f"{definition}: {pipeline.name} is valid, {len(pipeline.steps)} steps")

@@ -46,7 +46,12 @@ class Training:
         out = Folder.parse(str(self.root / "out"))
         work = TrainWork(model, Recipe(epochs=EPOCHS, batch_size=200), strategy, self.data, out)
         group = Group(
-            DoAfterEpoch(work, act.rank, act) if act else work, strategy, f"run{self.runs}", self.checkpoints, retries, 2
+            DoAfterEpoch(work, act.rank, act) if act else work,
+            strategy,
+            f"run{self.runs}",
+            self.checkpoints,
+            retries,
+            2,
         )
         events: list[dict[str, Any]] = []
         run_remote(run_group, group, resources=Resources(), tell=events.append)
@@ -94,7 +99,8 @@ def test_without_retries_the_error_names_worker_signal_and_log_and_the_next_run_
     with pytest.raises(StepError) as caught:
         training.run(KillOnce(rank=1, epoch=3, marker=tmp_path / "killed"))
     said = re.fullmatch(
-        r"worker 1 of 2: \(pid \d+ on [0-9.]+\) was killed by signal 9 \(SIGKILL\); its log: (.*\.err)", str(caught.value)
+        r"worker 1 of 2: \(pid \d+ on [0-9.]+\) was killed by signal 9 \(SIGKILL\); its log: (.*\.err)",
+        str(caught.value),
     )
     assert said, str(caught.value)
     assert Path(said[1]).exists()
@@ -155,7 +161,7 @@ def test_a_full_disk_fails_the_step_and_keeps_the_checkpoint_before(
     ray_cluster: None, digits: Folder, small_disk: Path
 ) -> None:
     training = Training(small_disk, digits)
-    with pytest.raises(StepError, match="found the disk full .*ENOSPC"):
+    with pytest.raises(StepError, match=r"found the disk full .*ENOSPC"):
         training.run(FillOnce(small_disk))
     (small_disk / "filler").unlink()
     found = newest(training.checkpoints, 0, lambda text: None)

@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM: the first stops cleanly, the second at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPED = 130
+SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[Callable[[], None]]:
+    """Set `stop` on the first signal in this block, end the process on the second.
+
+    Yields a function that takes the signals again, for after a library that takes them for itself.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def heard(number: int, frame: object) -> None:
+        if stop.is_set():
+            if sys.stdout.isatty():
+                os.write(sys.stdout.fileno(), SHOW_CURSOR)
+            os._exit(STOPPED)
+        stop.set()
+        os.write(2, b"stopping; once more to force\n")  # not print: the signal may come amid one
+
+    def take() -> None:
+        for number in SIGNALS:
+            signal.signal(number, heard)
+
+    take()
+    try:
+        yield take
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,72 @@
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from cluster.errors import RequestError, StepError
+from cluster.resources import Resources
+from cluster.work import Stopped, run_remote
+
+pytestmark = pytest.mark.cluster
+
+
+def three_times(word: str, tell: Any) -> int:
+    for number in range(3):
+        tell({word: number})
+    return os.getpid()
+
+
+def wrong(tell: Any) -> None:
+    raise RequestError("the input", "is wrong", "a right one", "mend it")
+
+
+def broken(tell: Any) -> None:
+    raise ZeroDivisionError("by zero")
+
+
+def suicide(tell: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def endless(tell: Any) -> None:
+    tell({"pid": os.getpid()})
+    time.sleep(600)
+
+
+def run(function: Any, *args: Any, told: list[dict[str, Any]], stop: threading.Event | None = None) -> Any:
+    return run_remote(function, *args, resources=Resources(cpus=1), tell=told.append, stop=stop)
+
+
+def test_events_come_in_order_and_the_result_from_another_process(ray_cluster: None) -> None:
+    told: list[dict[str, Any]] = []
+    assert run(three_times, "n", told=told) != os.getpid()
+    assert told == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+def test_our_errors_pass_whole_and_others_become_a_failed_step(ray_cluster: None) -> None:
+    with pytest.raises(RequestError, match=r"^the input: is wrong, wanted a right one; mend it$"):
+        run(wrong, told=[])
+    with pytest.raises(StepError, match=r"^broken: raised ZeroDivisionError\('by zero'\)"):
+        run(broken, told=[])
+    with pytest.raises(StepError, match=r"^suicide: its process died"):
+        run(suicide, told=[])
+
+
+def test_stopping_ends_the_process(ray_cluster: None) -> None:
+    stop, told = threading.Event(), []  # type: ignore[var-annotated]
+    threading.Thread(target=lambda: (wait_for(told), stop.set()), daemon=True).start()
+    with pytest.raises(Stopped):
+        run(endless, told=told, stop=stop)
+    end = time.monotonic() + 30
+    while os.path.exists(f"/proc/{told[0]['pid']}") and time.monotonic() < end:  # noqa: PTH110
+        time.sleep(0.1)
+    assert not os.path.exists(f"/proc/{told[0]['pid']}")  # noqa: PTH110
+
+
+def wait_for(told: list[dict[str, Any]]) -> None:
+    end = time.monotonic() + 60
+    while not told and time.monotonic() < end:
+        time.sleep(0.05)

@@ -1,0 +1,123 @@
+"""Every technique on every backbone it is legal on: trained a little, compressed, its promises checked on the file."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cluster.folder import Folder
+from jobs.artifacts import Model
+from jobs.compressing import CompressWork
+from jobs.fit import Recipe
+from jobs.models import Backbone
+from jobs.models.model import ModelSpec, read_weights
+from jobs.runtime.classifier import Classifier, golden_rows
+from jobs.strategies import Single
+from jobs.techniques import Technique
+from jobs.training import TrainWork
+from tests.rig import TINY, MemoryKeeper
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "resnet": TINY,
+    "text_cnn": {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 8, "filters": 8},
+}
+TECHNIQUES: dict[str, list[dict[str, Any]]] = {
+    "prune": [{"kind": "prune", "sparsity": 0.7, "epochs": 1}],
+    "quantize": [{"kind": "quantize", "scheme": scheme} for scheme in ("int8", "dynamic", "float16")],
+}
+
+
+def test_every_backbone_and_technique_is_under_contract() -> None:
+    ours = {tag for tag, cls in Backbone.members().items() if cls.__module__.startswith("jobs.")}
+    assert ours == set(BACKBONES)
+    assert {tag for tag, cls in Technique.members().items() if cls.__module__.startswith("jobs.")} == set(TECHNIQUES)
+
+
+@pytest.fixture(scope="module")
+def trained(
+    digits: Folder, texts: Folder, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Folder, Folder]]:
+    """Return (data, model) by backbone."""
+    made = {}
+    for kind, fields in BACKBONES.items():
+        root = tmp_path_factory.mktemp(kind)
+        spec = ModelSpec.model_validate({"backbone": fields})
+        data = digits if spec.backbone.modality == "image" else texts
+        out = Folder.parse(str(root / "model"))
+        work = TrainWork(spec, Recipe(epochs=2, batch_size=64, learning_rate=0.01), Single(), data, out)
+        work(Single().engine(), MemoryKeeper(root))
+        made[kind] = (data, out)
+    return made
+
+
+@pytest.mark.parametrize("kind", sorted(BACKBONES))
+def test_a_trained_artifact_is_whole_and_answers(kind: str, trained: dict[str, tuple[Folder, Folder]]) -> None:
+    _, folder = trained[kind]
+    model = Model.load(folder)
+    assert [epoch.epoch for epoch in model.history] == [1, 2]
+    assert model.history[1].loss < model.history[0].loss
+    assert model.size_bytes == (folder.path / model.served).stat().st_size
+    answers = Classifier(model, folder.path).classify(golden_rows(folder.path))
+    assert all(answer["label"] in model.classes and 0 < answer["probability"] <= 1 for answer in answers)
+
+
+CASES = [(b, t, i) for b, t in product(sorted(BACKBONES), sorted(TECHNIQUES)) for i in range(len(TECHNIQUES[t]))]
+
+
+@pytest.mark.parametrize(("backbone", "technique", "index"), CASES)
+def test_a_technique_keeps_its_promise(
+    backbone: str, technique: str, index: int, trained: dict[str, tuple[Folder, Folder]], tmp_path: Path
+) -> None:
+    data, model = trained[backbone]
+    chosen = Technique.choose(TECHNIQUES[technique][index])
+    spec = ModelSpec.model_validate(Model.load(model).spec)
+    assert list(chosen.legal([], spec.backbone, Single())) == []
+    out = Folder.parse(str(tmp_path / "out"))
+    CompressWork([chosen], Single(), model, data, out)(Single().engine(), MemoryKeeper(tmp_path))
+    made = Model.load(out)
+    assert made.findings
+    assert all(finding.kept for finding in made.findings)
+    assert Classifier(made, out.path).classify(golden_rows(out.path))
+    assert made.size_bytes <= Model.load(model).size_bytes
+
+
+def test_pruned_weights_are_zero_in_the_artifact(trained: dict[str, tuple[Folder, Folder]], tmp_path: Path) -> None:
+    data, model = trained["resnet"]
+    out = Folder.parse(str(tmp_path / "out"))
+    chain = [Technique.choose(TECHNIQUES["prune"][0])]
+    CompressWork(chain, Single(), model, data, out)(Single().engine(), MemoryKeeper(tmp_path))
+    weights = read_weights((out.path / "weights.npz").read_bytes(), "weights")
+    for name, value in weights.items():
+        if name.endswith("/kernel"):
+            assert (value == 0).mean() == pytest.approx(0.7, abs=1.5 / value.size), name
+
+
+def test_a_quantized_image_model_takes_the_pixels_themselves(
+    trained: dict[str, tuple[Folder, Folder]], tmp_path: Path
+) -> None:
+    data, model = trained["resnet"]
+    out = Folder.parse(str(tmp_path / "out"))
+    chain = [Technique.choose({"kind": "quantize", "scheme": "int8"})]
+    CompressWork(chain, Single(), model, data, out)(Single().engine(), MemoryKeeper(tmp_path))
+    assert Classifier(Model.load(out), out.path).runner.input_type is np.uint8
+
+
+@pytest.mark.parametrize(
+    ("chain", "reason"),
+    [
+        (
+            [{"kind": "quantize"}, {"kind": "prune"}],
+            "weights cannot be pruned once the file is quantized; put prune before",
+        ),
+        ([{"kind": "prune"}, {"kind": "prune"}], "the chain prunes already; set one sparsity"),
+        ([{"kind": "quantize"}, {"kind": "quantize"}], "the chain quantizes already; choose one scheme"),
+    ],
+)
+def test_an_illegal_chain_is_refused_with_the_reason(chain: list[dict[str, Any]], reason: str) -> None:
+    first, second = (Technique.choose(fields) for fields in chain)
+    backbone = ModelSpec.model_validate({"backbone": TINY}).backbone
+    assert any(text.startswith(reason) for text in second.legal([first], backbone, Single()))
