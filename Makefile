@@ -17,11 +17,11 @@ quickstart: $(VENV)/ready  ## train, compress, judge and serve a classifier of b
 test: $(VENV)/ready  ## the whole suite
 	$(BIN)/python -m pytest
 
-check: $(VENV)/ready  ## lint, types, and the tests that start no cluster
+check: $(VENV)/ready  ## lint, types, and the tests that neither train nor start a cluster
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m 'not slow and not cluster'
+	$(BIN)/python -m pytest -m 'not slow and not cluster and not training'
 
 bench: $(VENV)/ready  ## measure; ONLY=id,id for some
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))

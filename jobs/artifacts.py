@@ -57,7 +57,9 @@ class Artifact(Spec):
             ) from None
         except ValueError as error:
             raise RequestError(f"{folder}/{NAME}", f"is not JSON ({error})", "an artifact's facts") from None
-        if document.get("format", 0) > FORMAT:
+        if not isinstance(document, dict) or not isinstance(document.get("format"), int):
+            raise RequestError(f"{folder}/{NAME}", "has no format", "an artifact's facts")
+        if document["format"] > FORMAT:
             raise RequestError(
                 f"{folder}/{NAME}", f"has format {document['format']}", f"{FORMAT} or older", "use a newer espalier"
             )
@@ -150,8 +152,8 @@ class Model(Artifact):
     served: str = "model.tflite"
     parameters: int
     size_bytes: int
+    recipe: dict[str, Any] = {}
     strategy: dict[str, Any] = {}
-    measured: dict[str, float] = {}
 
 
 class Report(Artifact):

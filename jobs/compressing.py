@@ -116,7 +116,7 @@ class Chain:
         chain = tuple(technique.model_dump(mode="json") for technique in self.work.techniques)
         product = Product(
             self.spec, self.artifact.preprocess, self.artifact.classes, self.weights, self.work.strategy,
-            golden_of(self.dataset), file, chain, tuple(findings),
+            golden_of(self.dataset), self.artifact.recipe, file, chain, tuple(findings),
         )  # fmt: skip
         write_model(self.work.out, self.folder, product, self.artifact.history + self.history)
 

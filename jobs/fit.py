@@ -132,13 +132,13 @@ def fit(
         started = time.perf_counter()
         sums = engine.train(training, train, epoch * train.steps, (epoch + 1) * train.steps)
         seconds = time.perf_counter() - started
-        _check_finite(sums[0], engine, training)
+        _check_finite(sums[0], engine)
         history.append(_epoch(name, epoch, sums, engine.evaluate(training, validation), seconds))
         keeper.epoch_done(phase, history, engine.read(training))
     return history
 
 
-def _check_finite(loss: float, engine: Any, training: Training) -> None:
+def _check_finite(loss: float, engine: Engine) -> None:
     if math.isfinite(loss):
         return
     found = "NaN" if math.isnan(loss) else "infinite"

@@ -56,7 +56,8 @@ class TrainWork:
         weights = weights_of(model)
         if keeper.rank == 0:
             keeper.tell({"start": "converting"})
-            product = Product(self.model, preprocess, dataset.classes, weights, self.strategy, golden_of(dataset))
+            golden, recipe = golden_of(dataset), self.recipe.model_dump(mode="json")
+            product = Product(self.model, preprocess, dataset.classes, weights, self.strategy, golden, recipe)
             write_model(self.out, folder, product, history)
 
 
@@ -104,6 +105,7 @@ class Product:
     weights: dict[str, Any]
     strategy: Strategy
     golden: list[Raw]
+    recipe: dict[str, Any]
     file: bytes | None = None
     chain: tuple[dict[str, Any], ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -131,5 +133,6 @@ def write_model(out: Folder, preprocess_folder: Path, product: Product, history:
         served=SERVED,
         parameters=int(plain.count_params()),
         size_bytes=len(served),
+        recipe=product.recipe,
         strategy=product.strategy.model_dump(mode="json"),
     ).save(out)

@@ -120,7 +120,9 @@ def _worker_error(error: Any, workers: int) -> EspalierError:
     rank, failure = next(iter(failures.items()))
     cause = _cause(failure)
     if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
-        return StepError(f"worker {rank} of {workers}", f"found the disk full (ENOSPC: {cause})", remedy="free some space")
+        return StepError(
+            f"worker {rank} of {workers}", f"found the disk full (ENOSPC: {cause})", remedy="free some space"
+        )
     return StepError(f"worker {rank} of {workers}", f"raised {cause!r}", remedy=str(failure))
 
 

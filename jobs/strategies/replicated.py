@@ -65,8 +65,9 @@ class Replicated:
         return self._summed()
 
     def first_bad_step(self) -> int | None:
-        """Return the first train step whose loss was not finite in this worker since the last `train` began."""
-        found = min(int(v) for v in self.strategy.experimental_local_results(self.bad_step))
+        """Return the first train step whose loss was not finite in any replica since the last `train` began."""
+        mine = self.strategy.run(lambda: tf.reshape(self.bad_step.read_value(), [1]))
+        found = int(tf.reduce_min(self.strategy.gather(mine, axis=0)))
         return None if found == tf.int64.max else found
 
     def read(self, training: Any) -> dict[str, Any]:

@@ -30,6 +30,9 @@ class Engine(Protocol):
     def evaluate(self, training: Any, feed: Any) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over `feed`, each row counted once."""
 
+    def first_bad_step(self) -> int | None:
+        """Return the first train step of the last `train` whose loss was not finite in any replica."""
+
     def read(self, training: Any) -> dict[str, Any]:
         """Return weights and optimizer state as arrays by name."""
 

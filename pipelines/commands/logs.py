@@ -37,7 +37,7 @@ def _told(line: str, progress: Progress) -> str:
     try:
         event = json.loads(line)
         at = when(event.pop("at"))
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return line  # what a run that was killed wrote last
     progress.take(event)
     return f"{at}  {event.pop('traceback', '').rstrip() or describe(event, progress)}"

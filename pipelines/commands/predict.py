@@ -34,9 +34,9 @@ def _offline(folder: str, item: str) -> list[dict[str, Any]]:
     from jobs.runtime.classifier import Classifier
 
     artifact = artifact_at(folder, Model)
-    classifier = Classifier(artifact, artifact.folder.fetch())
+    raw = _raw(item, artifact.preprocess.model_dump()["kind"])
     try:
-        return classifier.classify([_raw(item, classifier.modality)])
+        return Classifier(artifact, artifact.folder.fetch()).classify([raw])
     except BadRow as error:
         raise RequestError(item[:80], str(error)) from None
 

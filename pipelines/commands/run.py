@@ -29,7 +29,9 @@ def run(
     definition: Definition,
     sets: Sets = None,
     store: StoreAt = RUNS,
-    fresh: Annotated[list[str] | None, typer.Option(metavar="STEP", help="Make a step, and what depends on it, afresh")] = None,
+    fresh: Annotated[
+        list[str] | None, typer.Option(metavar="STEP", help="Make a step, and what depends on it, afresh")
+    ] = None,
     address: Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object an event")] = False,
 ) -> None:
@@ -43,9 +45,9 @@ def run(
     if len(made) == len(planned):
         states, code = _reuse(made, as_json), 0
     else:
-        kept.root.check_writable()
         if address_of(address) is None:
             check_capacity(planned, capacity(address))
+        kept.root.check_writable()
         outcome, code = _run(pipeline, planned, address, as_json)
         states = outcome.states
         made = {name: artifact.folder for name, artifact in outcome.artifacts.items()}

@@ -81,13 +81,13 @@ def run(benchmark: Benchmark, pairs: int, work: Path, came: Origin) -> Result:
 
 
 def commit() -> str:
-    """Return the commit, with `+changes` when tracked files other than the results differ from it."""
+    """Return the commit, with `+changes` when tracked files other than the results differ; empty outside git."""
     changes = ("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
     return _git("rev-parse", "HEAD") + ("+changes" if _git(*changes) else "")
 
 
 def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":

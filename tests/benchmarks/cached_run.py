@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.command_line import CommandLine
+from tests.benchmarks.command_line import CommandLine, not_reused
 from tests.benchmarks.finished import STEPS, finished
 
 
@@ -27,9 +27,7 @@ class CachedRun(CommandLine):
 
     def wrong(self, output: str) -> Iterator[str]:
         """Yield the steps that were not reused."""
-        for step in STEPS:
-            if f"{step}: reused" not in output:
-                yield f"{step} is not reused: {output!r}"
+        yield from not_reused(STEPS, output)
 
     def faults(self) -> Iterator[str]:
         """Yield what the command line's check finds, and whether anything was made again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tests.benchmarks.harness import Benchmark
 from tests.benchmarks.processes import Ran, python
@@ -48,6 +48,14 @@ class CommandLine(Benchmark):
             yield from self.wrong(output)
         if heavy := imported(python("-X", "importtime", *self.arguments()).errors) & HEAVY:
             yield f"imports {', '.join(sorted(heavy))}"
+
+
+def not_reused(steps: Iterable[str], output: str) -> Iterator[str]:
+    """Yield the steps that no line of `output` says are reused."""
+    told = {tuple(line.replace(":", " ").split()[:2]) for line in output.splitlines()}
+    for step in steps:
+        if not told & {(step, "reuse"), (step, "reused")}:
+            yield f"{step} is not said to be reused"
 
 
 def imported(report: str) -> set[str]:

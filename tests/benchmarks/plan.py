@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.command_line import CommandLine
+from tests.benchmarks.command_line import CommandLine, not_reused
 from tests.benchmarks.finished import STEPS, finished
 
 
@@ -26,6 +26,4 @@ class Plan(CommandLine):
 
     def wrong(self, output: str) -> Iterator[str]:
         """Yield the steps that are not said to be reused."""
-        for step in STEPS:
-            if f"{step}: reuse" not in output:
-                yield f"{step} is not reused: {output!r}"
+        yield from not_reused(STEPS, output)

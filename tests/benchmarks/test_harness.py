@@ -14,7 +14,7 @@ import pytest
 
 from tests.benchmarks import references
 from tests.benchmarks.__main__ import chosen, run
-from tests.benchmarks.command_line import imported
+from tests.benchmarks.command_line import imported, not_reused
 from tests.benchmarks.data_parallel import Trained, differences, steady
 from tests.benchmarks.harness import Benchmark, Better, Broken, Origin, Pair, Result, broken_result, measured, result_of
 from tests.benchmarks.noise import disturbances
@@ -216,6 +216,11 @@ def test_the_quickstarts_promises() -> None:
 def test_unique_memory_is_the_sum_of_what_is_private() -> None:
     rollup = "Rss:  900 kB\nShared_Clean:  500 kB\nPrivate_Clean:  100 kB\nPrivate_Dirty:  200 kB\nSwap:  7 kB\n"
     assert unique(rollup) == 300 * 1024
+
+
+def test_every_step_is_to_be_reused() -> None:
+    output = "data     reused\nteacher  reuse    made today\nsmall    run      never run\n"
+    assert list(not_reused(["data", "teacher", "small"], output)) == ["small is not said to be reused"]
 
 
 def test_imported_packages_are_read_from_pythons_report() -> None:

@@ -21,6 +21,8 @@ from jobs.techniques import Technique
 from jobs.training import TrainWork
 from tests.rig import TINY, MemoryKeeper
 
+pytestmark = pytest.mark.training
+
 BACKBONES: dict[str, dict[str, Any]] = {
     "resnet": TINY,
     "text_cnn": {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 8, "filters": 8},

@@ -37,14 +37,14 @@ class Training:
     data: Folder
     runs: int = 0
 
-    def run(self, act: Any = None, retries: int = 0) -> list[dict[str, Any]]:
+    def run(self, act: Any = None, retries: int = 0, **recipe: Any) -> list[dict[str, Any]]:
         from jobs.strategies.ray_train import Group, run_group
 
         self.runs += 1
         model = ModelSpec.model_validate({"backbone": TINY, "dropout": 0.2, "l2": 1e-4})
         strategy = DataParallel(workers=2)
         out = Folder.parse(str(self.root / "out"))
-        work = TrainWork(model, Recipe(epochs=EPOCHS, batch_size=200), strategy, self.data, out)
+        work = TrainWork(model, Recipe(epochs=EPOCHS, batch_size=200, **recipe), strategy, self.data, out)
         group = Group(
             DoAfterEpoch(work, act.rank, act) if act else work,
             strategy,
@@ -124,6 +124,14 @@ def test_with_no_whole_checkpoint_left_the_error_says_so(tmp_path: Path) -> None
     flip_a_byte(folder / "arrays.npz")
     with pytest.raises(RequestError, match="holds 1 checkpoints, all damaged, wanted a whole one; delete that folder"):
         newest(Folder.parse(str(tmp_path)), 0, lambda text: None)
+
+
+def test_a_loss_that_is_no_number_is_named_with_its_train_step(
+    ray_cluster: None, digits: Folder, tmp_path: Path
+) -> None:
+    training = Training(tmp_path, digits)
+    with pytest.raises(StepError, match=r"^loss is (NaN|infinite) at train_step [1-9]; lower learning_rate"):
+        training.run(optimizer="sgd", learning_rate=1e30, schedule="constant")
 
 
 def flip_a_byte(file: Path) -> None:

@@ -15,6 +15,8 @@ from jobs.models.model import ModelSpec, build, load_weights, weights_of
 from jobs.strategies import Single
 from tests.rig import TINY, MemoryKeeper
 
+pytestmark = pytest.mark.training
+
 SPEC = ModelSpec.model_validate({"backbone": TINY, "dropout": 0.3, "l2": 1e-4})
 
 

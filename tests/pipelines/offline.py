@@ -1,21 +1,27 @@
 """The command line with toy jobs, which need no cluster: connecting does nothing but take SIGTERM, as Ray does.
 
-`python -m tests.pipelines.offline run …`; with `--modules FILE` first, the modules imported are listed there at the end.
+`python -m tests.pipelines.offline run …`; with `--modules` first, what was imported is printed at the end.
 """
 
 from __future__ import annotations
 
+import atexit
 import signal
 import sys
-from pathlib import Path
+from types import FrameType
 
+import tests.pipelines.toy_jobs  # noqa: F401  makes them known to definitions
 from cluster.session import Session
 from pipelines.__main__ import main
 
 
 def connect(address: str | None) -> Session:
     """Stand for `cluster.session.connect` where steps run in the driver."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+
+    def exits(number: int, frame: FrameType | None) -> None:
+        sys.exit(number)
+
+    signal.signal(signal.SIGTERM, exits)
     return Session(address or "here", "", started_here=address is None)
 
 
@@ -26,8 +32,15 @@ def offline() -> None:
     run.connect = connect  # type: ignore[assignment]
 
 
-if __name__ == "__main__":
-    import tests.pipelines.toy_jobs  # noqa: F401
+def print_modules() -> None:
+    """Print the top-level packages that were imported, on one line."""
+    print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
-    offline()
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--modules":
+        del sys.argv[1]
+        atexit.register(print_modules)
+    if "run" in sys.argv:
+        offline()
     main()

@@ -53,6 +53,8 @@ def _(artifact: Endpoint) -> str:
 
 def _asked(model: Model) -> dict[str, Any]:
     asked: dict[str, Any] = {"model": model.spec, "preprocess": model.preprocess.model_dump(mode="json")}
+    if model.recipe:
+        asked["recipe"] = model.recipe
     if model.chain:
         asked["techniques"] = model.chain
     if model.rewrites:

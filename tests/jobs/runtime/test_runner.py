@@ -11,6 +11,8 @@ from cluster.errors import RequestError
 from jobs.runtime.measure import latency, predictions, scores, size
 from jobs.runtime.runner import Runner, softmax
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,0 +1,116 @@
+"""A real Serve application on loopback: what it answers, what it refuses, what its replica holds."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from cluster.errors import StepError
+from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.work import run_remote
+from jobs.artifacts import Model
+from jobs.fit import Recipe
+from jobs.models.model import ModelSpec
+from jobs.runtime.classifier import Classifier, golden_rows
+from jobs.strategies import Single
+from jobs.training import TrainWork
+from tests.rig import TINY, MemoryKeeper
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def model(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    root = tmp_path_factory.mktemp("served")
+    out = Folder.parse(str(root / "model"))
+    spec = ModelSpec.model_validate({"backbone": TINY})
+    work = TrainWork(spec, Recipe(epochs=1, batch_size=64, learning_rate=0.01), Single(), digits, out)
+    work(Single().engine(), MemoryKeeper(root))
+    return out
+
+
+@pytest.fixture(scope="module")
+def facts(ray_cluster: None, model: Folder) -> Iterator[dict[str, Any]]:
+    from jobs.serving.application import Place, deploy
+
+    place = Place(application="tried", host="127.0.0.1", port=0, replicas=1, cpus=0.5)
+    yield run_remote(deploy, model, place, resources=Resources(), tell=lambda event: None)
+    from ray import serve
+
+    serve.shutdown()
+
+
+def ask(url: str, method: str, path: str, body: bytes | None = None, kind: str = "") -> tuple[int, Any]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection.request(method, parts.path + path, body, {"Content-Type": kind} if kind else {})
+    answer = connection.getresponse()
+    text = answer.read()
+    return answer.status, json.loads(text) if text.startswith(b"{") else text
+
+
+def test_the_endpoint_answers_what_the_file_answers_offline(facts: dict[str, Any], model: Folder) -> None:
+    assert facts["url"].startswith("http://127.0.0.1:")
+    rows = golden_rows(model.path)
+    offline = Classifier(Model.load(model), model.path).classify(rows)
+    for row, wanted in zip(rows, offline, strict=True):
+        assert isinstance(row, bytes)
+        status, answer = ask(facts["url"], "POST", "/v1/classify", row, "image/png")
+        assert (status, answer["predictions"]) == (200, [wanted])
+        assert answer["version"] == facts["model_sha256"][:12]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "kind", "status"),
+    [
+        ("GET", "/health", None, "", 200),
+        ("GET", "/v1/model", None, "", 200),
+        ("GET", "/v1/classify", None, "", 404),
+        ("GET", "/../../etc/passwd", None, "", 404),
+        ("POST", "/v1/classify", b"not an image", "image/png", 422),
+        ("POST", "/v1/classify", b"", "image/png", 422),
+        ("POST", "/v1/classify", b'{"text": "seven"}', "application/json", 422),
+        ("POST", "/v1/classify", b"[" * 100_000, "application/json", 400),
+        ("POST", "/v1/classify", b"<svg/>", "image/svg+xml", 415),
+        ("POST", "/v1/classify", b"x" * (9 << 20), "image/png", 413),
+    ],
+)
+def test_every_request_gets_a_status_that_says_what_is_wrong(
+    facts: dict[str, Any], method: str, path: str, body: bytes | None, kind: str, status: int
+) -> None:
+    assert ask(facts["url"], method, path, body, kind)[0] == status
+
+
+def test_the_replica_holds_no_tensorflow(facts: dict[str, Any]) -> None:
+    _, card = ask(facts["url"], "GET", "/v1/model")
+    maps = Path(f"/proc/{card['process']}/maps").read_text()
+    assert "libtensorflow" not in maps
+    assert "litert" in maps
+
+
+def test_predict_asks_the_endpoint_or_the_artifact(facts: dict[str, Any], model: Folder, tmp_path: Path) -> None:
+    row = golden_rows(model.path)[0]
+    assert isinstance(row, bytes)
+    (tmp_path / "digit.png").write_bytes(row)
+    answers = []
+    for where in (facts["url"], str(model)):
+        command = [sys.executable, "-m", "pipelines", "predict", where, str(tmp_path / "digit.png")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        answers.append(json.loads(done.stdout)["predictions"])
+    assert answers[0] == answers[1]
+
+
+def test_a_file_that_changed_is_not_served(ray_cluster: None, model: Folder) -> None:
+    from jobs.serving.replica import Replica
+
+    with pytest.raises(StepError, match=r"model\.tflite: has SHA-256 [0-9a-f]{12}…, wanted 000000000000…"):
+        Replica("tried", str(model), "0" * 64)

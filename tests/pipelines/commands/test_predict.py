@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.folder import Folder
+from jobs.artifacts import Model
+from jobs.data.preprocess import ImagePixels, Preprocess, WordPieces
+from tests.pipelines.commands.conftest import Define, Espalier
+
+
+def model(path: Path, preprocess: Preprocess) -> Path:
+    facts = Model(spec={}, classes=["a", "b"], preprocess=preprocess, parameters=1, size_bytes=4)
+    facts.save(Folder.parse(str(path)))
+    (path / "model.tflite").write_bytes(b"none")
+    return path
+
+
+def test_no_such_folder(espalier: Espalier) -> None:
+    said = espalier("predict", "nowhere", "x")
+    assert said.code == 2
+    assert said.err == (
+        "error: nowhere: does not exist, wanted the folder of a Model artifact; "
+        "`espalier status` names the folders of a definition's artifacts\n"
+    )
+
+
+def test_a_folder_of_something_else(espalier: Espalier, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    said = espalier("predict", "empty", "x")
+    assert said.code == 2
+    assert said.err.startswith(f"error: {tmp_path}/empty: has no artifact.json, wanted the folder of an artifact")
+
+
+def test_an_artifact_that_is_no_model(espalier: Espalier, define: Define, tmp_path: Path) -> None:
+    espalier("run", define(a={}))
+    (place,) = (tmp_path / "runs/toys").iterdir()
+    (attempt,) = place.glob("20*")
+    said = espalier("predict", place, "x")
+    assert (said.code, said.err) == (2, f"error: {attempt}: is a Report, wanted a Model\n")
+    (place / "record.json").write_text('{"attempt": "../../x"}')
+    said = espalier("predict", place, "x")
+    assert said.code == 2
+    assert said.err.startswith(f"error: {place}/record.json: is damaged (")
+
+
+@pytest.mark.parametrize("facts", ["", "{", "[]", '{"format": 1, "type": "Model", "facts": {}}'])
+def test_a_damaged_model(espalier: Espalier, tmp_path: Path, facts: str) -> None:
+    (tmp_path / "artifact.json").write_text(facts)
+    said = espalier("predict", tmp_path, "x")
+    assert said.code == 2
+    assert said.err.startswith(f"error: {tmp_path}")
+
+
+def test_a_newer_model(espalier: Espalier, tmp_path: Path) -> None:
+    (tmp_path / "artifact.json").write_text('{"format": 99, "type": "Model", "facts": {}}')
+    said = espalier("predict", tmp_path, "x")
+    assert said.code == 2
+    assert said.err == (f"error: {tmp_path}/artifact.json: has format 99, wanted 1 or older; use a newer espalier\n")
+
+
+def test_a_text_for_a_model_of_images(espalier: Espalier, tmp_path: Path) -> None:
+    place = model(tmp_path / "model", ImagePixels(height=8, width=8, channels=1))
+    said = espalier("predict", place, "shares fell sharply")
+    assert said.code == 2
+    assert said.err == "error: shares fell sharply: is no file, wanted the path of an image\n"
+
+
+def test_a_served_file_that_is_none(espalier: Espalier, tmp_path: Path) -> None:
+    place = model(tmp_path / "model", WordPieces(length=8, vocabulary=9))
+    (tmp_path / "model/model.tflite").write_bytes(b"none")
+    said = espalier("predict", place, "shares")
+    assert said.code == 2
+    assert f"error: {place}/model.tflite: is not a file LiteRT can run" in said.err
+
+
+def test_an_endpoint_that_does_not_answer(espalier: Espalier) -> None:
+    said = espalier("predict", "http://127.0.0.1:1/classifier", "x")
+    assert said.code == 3
+    assert said.err.startswith("error: http://127.0.0.1:1/classifier: does not answer (")
