@@ -114,6 +114,16 @@ class Lease:
         self._heart = threading.Thread(target=self._beat_on, name=f"lease {self.folder.name}", daemon=True)
         self._heart.start()
 
+    def try_acquire(self) -> bool:
+        """Take the lease unless a live process holds it, and wait for nobody; say whether it is ours."""
+        at_once = threading.Event()
+        at_once.set()
+        try:
+            self.acquire(lambda text: None, at_once)
+        except Stopped:
+            return False
+        return True
+
     def release(self) -> None:
         """Give the lease back; one that another process took over stays that process's."""
         if self._mine is None:

@@ -12,7 +12,7 @@ from pipelines import graph
 from pipelines.identity import changes, fingerprint, identity
 from pipelines.language.mistakes import suggest_or_list
 from pipelines.pipeline import Pipeline
-from pipelines.store import Place, Record, Store
+from pipelines.store import NAME, Place, Record, Store
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,21 @@ class Planned:
     def reused(self) -> bool:
         """Whether the step's artifact is there and whole."""
         return self.record is not None
+
+    def tidy(self) -> None:
+        """Of a step that is reused, delete what a run that died right after writing the record left beside it."""
+        assert self.record is not None, "what is not reused is swept by who makes it"
+        place = self.place
+        if (
+            set(place.folder.names()) <= {self.record.attempt, NAME, place.log_path.name}
+            or not place.lease.try_acquire()
+        ):
+            return
+        try:
+            place.sweep()
+            place.checkpoints.delete()
+        finally:
+            place.lease.release()
 
 
 def plan(pipeline: Pipeline, store: Store, fresh: Collection[str] = ()) -> dict[str, Planned]:

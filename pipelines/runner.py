@@ -88,6 +88,7 @@ class Runner:
         for name, step in self.planned.items():
             if step.record is not None:
                 del self._unmet[name]
+                step.tidy()
                 self._take(_End(name, "reused", Artifact.load(step.place.artifact(step.record))))
         self._start_ready()
         while self._running:

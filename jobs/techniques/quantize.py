@@ -12,7 +12,6 @@ from jobs.models.backbone import Backbone
 from jobs.strategies.strategy import Strategy
 from jobs.techniques.technique import Context, Technique
 
-
 LEAST = 1024  # elements; the converter leaves smaller tensors as they are, where that is faster
 
 

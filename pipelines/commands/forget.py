@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
-from cluster.work import Stopped
 from pipelines.commands.app import shown
 from pipelines.console import say
 from pipelines.store import Place
@@ -12,11 +9,8 @@ from pipelines.store import Place
 
 def forget(place: Place) -> bool:
     """Delete the place with all that is in it; False, and a line that says so, when another process works there."""
-    at_once = threading.Event()
-    at_once.set()
-    try:
-        place.lease.acquire(lambda text: say(f"kept: {shown(text).partition(';')[0]}"), at_once)
-    except Stopped:
+    if not place.lease.try_acquire():
+        say(f"kept: {shown(place.folder)}: {place.lease.holder() or 'another process'} works here")
         return False
     try:
         place.folder.delete()

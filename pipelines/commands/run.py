@@ -43,6 +43,8 @@ def run(
     warn_of_damage(planned)
     made = {name: step.place.artifact(step.record) for name, step in planned.items() if step.record is not None}
     if len(made) == len(planned):
+        for step in planned.values():
+            step.tidy()
         states, code = _reuse(made, as_json), 0
     else:
         if address_of(address) is None:

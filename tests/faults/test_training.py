@@ -110,9 +110,8 @@ def test_without_retries_the_error_names_worker_signal_and_log_and_the_next_run_
     flip_a_byte(found.path / "arrays.npz")
     events = training.run()
     warnings = [e["warning"] for e in events if "warning" in e]
-    assert warnings == [
-        f"checkpoint {found}/arrays.npz: is damaged: its SHA-256 is not the manifest's; the checkpoint before it is used"
-    ]
+    damage = f"checkpoint {found}/arrays.npz: is damaged: its SHA-256 is not the manifest's"
+    assert warnings == [f"{damage}; the checkpoint before it is used"]
     assert epochs_of(events) == [3, 4]
     assert_same(training, unbroken)
 

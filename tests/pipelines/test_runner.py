@@ -14,7 +14,6 @@ from cluster.errors import ClusterError, RequestError, StepError
 from cluster.folder import Folder
 from cluster.resources import Resources
 from jobs.artifacts import Artifact
-from pipelines.pipeline import Pipeline
 from pipelines.plan import plan
 from pipelines.runner import Outcome, Runner
 from pipelines.store import Store

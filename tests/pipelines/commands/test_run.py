@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.pipelines.toy_jobs import executions
 
 OFFLINE = [sys.executable, "-m", "tests.pipelines.offline"]
 HEAVY = {"tensorflow", "tf_keras", "ray", "pyarrow", "numpy"}
-ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 
 
 def place_of(step: str) -> Path:
@@ -162,41 +162,24 @@ def test_the_store_may_be_named_by_the_environment(
 
 
 @pytest.mark.parametrize("command", ["validate", "plan", "run", "status"])
-def test_what_is_cached_is_told_without_heavy_libraries(define: Define, tmp_path: Path, command: str) -> None:
+def test_what_is_cached_is_told_without_heavy_libraries(espalier: Espalier, define: Define, command: str) -> None:
     path = define(a={}, b={"of": ["a"]})
-    store = [] if command == "validate" else ["--store", str(tmp_path / "runs")]
-    subprocess.run([*OFFLINE, "run", path, "--store", tmp_path / "runs"], cwd=ROOT.parent, env=_env(), check=True)
+    espalier("run", path)
     done = subprocess.run(
-        [*OFFLINE, "--modules", command, path, *store],
-        cwd=tmp_path,
-        env=_env(),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
+        [*OFFLINE, "--modules", command, path], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True
     )
     imported = set(done.stdout.splitlines()[-1].split())
     assert {"pipelines", "jobs", "yaml"} <= imported
     assert not HEAVY & imported
 
 
-def _env() -> dict[str, Any]:
-    import os
-
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-def test_a_reader_that_goes_away_does_not_end_the_run(define: Define, tmp_path: Path, diary: Path) -> None:
+def test_a_reader_that_goes_away_does_not_end_the_run(espalier: Espalier, define: Define, diary: Path) -> None:
     path = define(a={}, b={"of": ["a"]}, c={"of": ["b"]})
-    with subprocess.Popen(
-        [*OFFLINE, "run", tmp_path / path, "--store", tmp_path / "runs"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    command = [*OFFLINE, "run", str(path)]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         errors = process.stderr.read()
-    assert errors == b"starting a cluster on this machine\n"
-    assert process.returncode == 0
+    assert (process.returncode, errors) == (0, b"starting a cluster on this machine\n")
     assert executions(diary) == 3
