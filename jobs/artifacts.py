@@ -64,7 +64,7 @@ class Artifact(Spec):
                 f"{folder}/{NAME}", f"has format {document['format']}", f"{FORMAT} or older", "use a newer espalier"
             )
         members = {cls.__name__: cls, **artifact_types()}
-        found = members.get(document.get("type"))
+        found = members.get(str(document.get("type")))
         if found is None or not issubclass(found, cls):
             raise RequestError(f"{folder}", f"is a {document.get('type')}", f"a {cls.__name__}")
         try:

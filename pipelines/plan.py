@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cluster.errors import ClusterError, RequestError
@@ -35,17 +36,14 @@ class Planned:
     def tidy(self) -> None:
         """Of a step that is reused, delete what a run that died right after writing the record left beside it."""
         assert self.record is not None, "what is not reused is swept by who makes it"
-        place = self.place
-        if (
-            set(place.folder.names()) <= {self.record.attempt, NAME, place.log_path.name}
-            or not place.lease.try_acquire()
-        ):
+        known = {self.record.attempt, NAME, self.place.log_path.name}
+        if set(self.place.folder.names()) <= known:
             return
-        try:
-            place.sweep()
-            place.checkpoints.delete()
-        finally:
-            place.lease.release()
+        with suppress(OSError):  # of a store that may only be read, it stays
+            if self.place.lease.try_acquire():
+                self.place.sweep()
+                self.place.checkpoints.delete()
+                self.place.lease.release()
 
 
 def plan(pipeline: Pipeline, store: Store, fresh: Collection[str] = ()) -> dict[str, Planned]:

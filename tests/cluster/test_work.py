@@ -56,8 +56,9 @@ def test_our_errors_pass_whole_and_others_become_a_failed_step(ray_cluster: None
 
 
 def test_stopping_ends_the_process(ray_cluster: None) -> None:
-    stop, told = threading.Event(), []  # type: ignore[var-annotated]
-    threading.Thread(target=lambda: (wait_for(told), stop.set()), daemon=True).start()
+    stop = threading.Event()
+    told: list[dict[str, Any]] = []
+    threading.Thread(target=stop_once_told, args=(told, stop), daemon=True).start()
     with pytest.raises(Stopped):
         run(endless, told=told, stop=stop)
     end = time.monotonic() + 30
@@ -66,7 +67,8 @@ def test_stopping_ends_the_process(ray_cluster: None) -> None:
     assert not os.path.exists(f"/proc/{told[0]['pid']}")  # noqa: PTH110
 
 
-def wait_for(told: list[dict[str, Any]]) -> None:
+def stop_once_told(told: list[dict[str, Any]], stop: threading.Event) -> None:
     end = time.monotonic() + 60
     while not told and time.monotonic() < end:
         time.sleep(0.05)
+    stop.set()

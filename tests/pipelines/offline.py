@@ -29,7 +29,7 @@ def offline() -> None:
     """Make the run command connect to nothing."""
     from pipelines.commands import run
 
-    run.connect = connect  # type: ignore[assignment]
+    vars(run)["connect"] = connect
 
 
 def print_modules() -> None:

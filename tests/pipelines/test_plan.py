@@ -82,7 +82,7 @@ def test_what_does_not_count_changes_nothing(plans: Plans) -> None:
 
 
 def test_fresh_names_the_step_that_was_asked_for(plans: Plans) -> None:
-    steps: dict[str, dict[str, Any]] = {"a": {}, "b": {"of": ["a"]}, "c": {"of": ["b"]}}
+    steps: dict[str, Any] = {"a": {}, "b": {"of": ["a"]}, "c": {"of": ["b"]}}
     plans.run(**steps)
     assert plans.reasons(("b",), **steps) == {
         "a": [],

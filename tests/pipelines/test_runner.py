@@ -107,7 +107,7 @@ def test_a_failure_stops_only_what_depends_on_it(toys: Toys) -> None:
 
 
 def test_the_next_run_repeats_what_failed_and_nothing_else(toys: Toys) -> None:
-    steps: dict[str, dict[str, Any]] = {"good": {}, "bad": {"wrong": "step", "times": 1, "of": ["good"]}}
+    steps: dict[str, Any] = {"good": {}, "bad": {"wrong": "step", "times": 1, "of": ["good"]}}
     assert not toys.run(**steps).done
     assert toys.run(**steps).states == {"good": "reused", "bad": "done"}
     assert (executions(toys.diary, "good"), executions(toys.diary, "bad")) == (1, 2)
@@ -182,7 +182,7 @@ def test_a_run_that_is_stopped_before_it_begins_starts_nothing(toys: Toys) -> No
 
 
 def test_fresh_makes_a_step_and_what_depends_on_it_again(toys: Toys) -> None:
-    steps: dict[str, dict[str, Any]] = {"a": {}, "b": {"of": ["a"]}, "c": {"of": ["b"]}, "beside": {"of": ["a"]}}
+    steps: dict[str, Any] = {"a": {}, "b": {"of": ["a"]}, "c": {"of": ["b"]}, "beside": {"of": ["a"]}}
     toys.run(**steps)
     outcome = toys.run(fresh=("b",), **steps)
     assert outcome.states == {"a": "reused", "beside": "reused", "b": "done", "c": "done"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.process import Process
 from cluster.session import cpus_here
 from tests.pipelines.commands.conftest import Define, Espalier
 from tests.pipelines.toy_jobs import executions
@@ -151,6 +152,19 @@ def test_a_damaged_artifact_is_made_again_with_a_warning(espalier: Espalier, def
     )
     assert said.lines[-1].startswith("1 run, 1 reused in ")
     assert (executions(diary, "a"), executions(diary, "b")) == (2, 1)
+
+
+def test_what_a_run_killed_at_its_very_end_left_is_cleared(espalier: Espalier, define: Define, diary: Path) -> None:
+    path = define(a={})
+    espalier("run", path)
+    place = place_of("a")
+    (place / "checkpoints").mkdir()
+    (place / "20260101T000000Z-00000000").mkdir()
+    gone = {**Process.this().document(), "pid": 2**22 + 1}
+    (place / "lease").write_text(json.dumps({"token": "a", "beat": 5, **gone}))
+    assert espalier("run", path).code == 0
+    assert len(list(place.iterdir())) == 3
+    assert executions(diary) == 1
 
 
 def test_the_store_may_be_named_by_the_environment(
