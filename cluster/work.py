@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from cluster.errors import EspalierError, StepError
 from cluster.resources import Resources
 
 Event = dict[str, Any]
+GRACE = 10.0  # seconds a stopped process has to end
 POLL = 0.2  # seconds between two looks at what a worker told
 
 
@@ -78,22 +80,37 @@ def run_remote(
     channel = Channel(_mailbox(ray.get_runtime_context().get_worker_id()), uuid.uuid4().hex)
     options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0}
     reference = ray.remote(_call).options(**options).remote(function, args, channel)
-    while True:
-        done, _ = ray.wait([reference], timeout=POLL)
-        for event in ray.get(channel.mailbox.take.remote(channel.topic)):
-            tell(event)
-        if done:
-            return _outcome(reference, function.__name__)
-        if stop is not None and stop.is_set():
+    done: list[Any] = []
+    try:
+        while not done:
+            done, _ = ray.wait([reference], timeout=POLL)
+            for event in ray.get(channel.mailbox.take.remote(channel.topic)):
+                tell(event)
+            if not done and stop is not None and stop.is_set():
+                raise Stopped(function.__name__, "was stopped")
+    finally:
+        if not done:  # nobody waits for it any more: it must not go on writing
             ray.cancel(reference, force=True)
-            raise Stopped(function.__name__, "was stopped")
+            ray.wait([reference], timeout=GRACE)
+    return _outcome(reference, function.__name__)
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...], channel: Channel) -> Any:
     try:
         return function(*args, tell=channel)
+    except EspalierError:
+        raise
+    except Exception:
+        channel({"traceback": traceback.format_exc()})
+        raise
     finally:
         channel.flush()
+
+
+def in_short(error: object) -> str:
+    """Return an exception's type and the first line of what it says, at most 300 characters."""
+    line = repr(error).split("\\n")[0]
+    return line if len(line) <= 300 else f"{line[:299]}…"
 
 
 def _outcome(reference: Any, name: str) -> Any:
@@ -104,6 +121,6 @@ def _outcome(reference: Any, name: str) -> Any:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, EspalierError):
             raise error.cause from None
-        raise StepError(name, f"raised {error.cause!r}", remedy=str(error)) from None
+        raise StepError(name, f"raised {in_short(error.cause)}") from None
     except ray.exceptions.WorkerCrashedError as error:
         raise StepError(name, "its process died", remedy=f"see the worker's log ({error})") from None

@@ -139,13 +139,12 @@ class Finding(Spec):
 class Model(Artifact):
     """A classifier: our spec of it, its weights (`weights.npz`), its preprocessing and the file that is served.
 
-    The architecture is rebuilt from `spec` and `rewrites`; no code and no pickle is stored.
+    The architecture is rebuilt from `spec`; no code and no pickle is stored.
     """
 
     spec: dict[str, Any]
     classes: list[str]
     preprocess: Preprocess
-    rewrites: list[dict[str, Any]] = []
     chain: list[dict[str, Any]] = []
     history: list[Epoch] = []
     findings: list[Finding] = []

@@ -17,7 +17,12 @@ from jobs.models.model import read_weights, write_weights
 Kept = tuple[list[Epoch], dict[str, Any]]
 _NAME = re.compile(r"phase(\d{3})-epoch(\d{6})")
 DELETE = "delete that folder to start the step afresh"
+SEAL = "whole.json"
 _FILES = ("arrays.npz", "state.json")
+
+
+class Torn(RequestError):  # noqa: N818  a state more than a mistake
+    """A checkpoint whose writing was cut short: it never counted."""
 
 
 def write(folder: Path, phase: int, history: list[Epoch], arrays: dict[str, Any]) -> None:
@@ -25,16 +30,18 @@ def write(folder: Path, phase: int, history: list[Epoch], arrays: dict[str, Any]
     write_weights(folder / "arrays.npz", arrays)
     state = {"phase": phase, "history": [epoch.model_dump() for epoch in history]}
     (folder / "state.json").write_text(json.dumps(state))
-    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _FILES}
+    parts = {name: (folder / name).read_bytes() for name in _FILES}
+    sums = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in parts.items()}
     (folder / "manifest.json").write_text(json.dumps(sums))
 
 
 def newest(root: Folder, phase: int, warn: Callable[[str], None]) -> Folder | None:
     """Return the newest checkpoint of `phase` below `root` whose manifest verifies; warn of each that does not.
 
-    None when there is no checkpoint at all; RequestError when there are some and none is whole.
+    One that was torn while it was written is passed over. None when no other is left; RequestError when one was
+    damaged after it was whole and none before it is good.
     """
-    found = []
+    found, damaged = [], 0
     for run in root.names() if root.exists() else []:
         for name in root.child(run).names():
             if (match := _NAME.fullmatch(name)) and int(match[1]) == phase:
@@ -43,23 +50,42 @@ def newest(root: Folder, phase: int, warn: Callable[[str], None]) -> Folder | No
         try:
             read(folder)
             return folder
+        except Torn as error:
+            warn(f"{error}; it is passed over")
         except RequestError as error:
+            damaged += 1
             warn(f"{error}; the checkpoint before it is used")
-    if found:
-        raise RequestError(f"{root}", f"holds {len(found)} checkpoints, all damaged", "a whole one", DELETE)
+    if damaged:
+        raise RequestError(f"{root}", f"holds {len(found)} checkpoints, none of them good", "a whole one", DELETE)
     return None
 
 
 def read(folder: Folder) -> Kept:
-    """Return (history, arrays) of a checkpoint; RequestError when it is torn or damaged."""
+    """Return (history, arrays) of a checkpoint; Torn when it was never whole, RequestError when it is damaged."""
     try:
         sums = json.loads(folder.read_bytes("manifest.json"))
         parts = {name: folder.read_bytes(name) for name in _FILES}
     except (FileNotFoundError, ValueError) as error:
-        raise RequestError(f"checkpoint {folder}", f"is not whole ({error})") from None
+        raise Torn(f"checkpoint {folder}", f"is not whole ({error})") from None
     for name, data in parts.items():
-        if hashlib.sha256(data).hexdigest() != sums.get(name):
+        if len(data) != sums[name]["size"]:
+            raise Torn(f"checkpoint {folder}/{name}", f"is {len(data)} bytes of {sums[name]['size']}")
+        if hashlib.sha256(data).hexdigest() != sums[name]["sha256"]:
             raise RequestError(f"checkpoint {folder}/{name}", "is damaged: its SHA-256 is not the manifest's")
     state = json.loads(parts["state.json"])
     history = [Epoch.model_validate(epoch) for epoch in state["history"]]
     return history, read_weights(parts["arrays.npz"], f"checkpoint {folder}/arrays.npz")
+
+
+def seal(folder: Folder) -> None:
+    """Write the SHA-256 of every file in `folder` into its seal, which makes it whole."""
+    sums = {name: folder.sha256(name) for name in folder.files() if name != SEAL}
+    folder.write_bytes(SEAL, json.dumps(sums).encode())
+
+
+def is_whole(folder: Folder) -> bool:
+    """Say whether `folder` was sealed and every file is still what was sealed."""
+    if not folder.exists(SEAL):
+        return False
+    sums = json.loads(folder.read_bytes(SEAL))
+    return bool(sums) and all(folder.exists(name) and folder.sha256(name) == sha256 for name, sha256 in sums.items())

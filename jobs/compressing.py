@@ -57,6 +57,10 @@ class Chain:
         self.work, self.engine, self.keeper = work, engine, keeper
         self.dataset = Dataset.load(work.data)
         self.artifact = Model.load(work.model)
+        if self.artifact.classes != self.dataset.classes:
+            raise StepError(
+                "the model and the data", f"have other classes: {self.artifact.classes}", str(self.dataset.classes)
+            )
         self.folder: Path = work.model.fetch()
         self.spec = ModelSpec.model_validate(self.artifact.spec)
         subject = f"{work.model}/weights.npz"
@@ -121,7 +125,7 @@ class Chain:
         write_model(self.work.out, self.folder, product, self.artifact.history + self.history)
 
 
-def calibration_rows(rows: Any, most: int = 2048) -> Any:
+def calibration_rows(rows: Any, most: int = 100_000) -> Any:
     """Return up to `most` prepared rows spread evenly over the training split, as the model takes them."""
     x, _ = rows.gather(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64))
     return x.astype(np.float32) if x.dtype == np.uint8 else x

@@ -37,8 +37,16 @@ class Job(Choice):
     retries_itself: ClassVar[bool] = False
 
     after: Annotated[list[Annotated[str, Ref(Artifact)]], Field(description="Steps that must be done before")] = []
-    timeout: Annotated[float | None, INCIDENTAL, Field(gt=0, description="Seconds one attempt may take")] = None
-    retries: Annotated[int, INCIDENTAL, Field(ge=0, le=100, description="Attempts after the first")] = 0
+    timeout: Annotated[
+        float | None,
+        INCIDENTAL,
+        Field(gt=0, description="Seconds one attempt may take; of training, with all restarts of workers"),
+    ] = None
+    retries: Annotated[
+        int,
+        INCIDENTAL,
+        Field(ge=0, le=100, description="Attempts after the first; of training, restarts of its workers"),
+    ] = 0
 
     def run(self, inputs: Inputs, out: Output) -> Artifact:
         """Do the work: read `inputs` (artifacts by step name), fill `out.folder`, return the facts."""
@@ -67,6 +75,19 @@ class Job(Choice):
         """
         return ""
 
+    def gone(self, made: Folder) -> str:
+        """Say what the step left running on a lasting cluster and is not there any more; empty when all is there."""
+        return ""
+
     def digest(self, memo: Callable[[Any], str]) -> str:
         """Return a digest of the data the job reads from outside; `memo` hashes a path and remembers it."""
         return ""
+
+
+def mismatch(path: Path, steps: Mapping[str, Job], model: str, data: str) -> Iterator[tuple[Path, str]]:
+    """Yield what is wrong when the model step `model` reads rows of another modality than the step `data` makes."""
+    if model not in steps or data not in steps:
+        return
+    spec, found = steps[model].model_spec(steps), steps[data].modality()
+    if spec is not None and found is not None and spec.backbone.modality != found:
+        yield path, f"'{model}' reads {spec.backbone.modality} rows, but step '{data}' makes {found} rows"

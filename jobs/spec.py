@@ -26,7 +26,9 @@ FAMILY = "x-family"  # stands in a JSON Schema for a family, whose members only 
 class Spec(BaseModel):
     """A frozen set of fields; unknown fields, wrong types and infinities are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, defer_build=True
+    )
 
 
 @dataclass(frozen=True)

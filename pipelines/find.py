@@ -20,7 +20,18 @@ def artifact_at(text: str, kind: type[A]) -> A:
         raise RequestError(text, "does not exist", f"the folder of a {kind.__name__} artifact", remedy)
     if folder.exists(NAME):
         try:
-            folder = folder / Record.model_validate_json(folder.read_bytes(NAME)).attempt
+            record = Record.model_validate_json(folder.read_bytes(NAME))
         except ValueError as error:
             raise RequestError(f"{text}/{NAME}", f"is damaged ({error})") from None
+        folder = folder / record.attempt
+        _check(folder, record)
     return kind.load(folder)
+
+
+def _check(folder: Folder, record: Record) -> None:
+    """Raise RequestError naming the first file that is not as the record says."""
+    for name, wanted in record.manifest.items():
+        if not folder.exists(name) or folder.sha256(name) != wanted.sha256:
+            raise RequestError(
+                f"{folder}/{name}", "is missing or damaged", remedy="run the definition to make it again"
+            )

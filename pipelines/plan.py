@@ -39,15 +39,20 @@ class Planned:
         known = {self.record.attempt, NAME, self.place.log_path.name}
         if set(self.place.folder.names()) <= known:
             return
-        with suppress(OSError):  # of a store that may only be read, it stays
+        with suppress(OSError, ClusterError):  # of a store that may only be read, it stays
             if self.place.lease.try_acquire():
-                self.place.sweep()
-                self.place.checkpoints.delete()
-                self.place.lease.release()
+                try:
+                    self.place.sweep()
+                    self.place.checkpoints.delete()
+                finally:
+                    self.place.lease.release()
 
 
-def plan(pipeline: Pipeline, store: Store, fresh: Collection[str] = ()) -> dict[str, Planned]:
-    """Return every step in the order it can run; `fresh` steps and what depends on them run in any case."""
+def plan(pipeline: Pipeline, store: Store, fresh: Collection[str] = (), lasting: bool = False) -> dict[str, Planned]:
+    """Return every step in the order it can run; `fresh` steps and what depends on them run in any case.
+
+    On a cluster that outlives the run (`lasting`), what a step left running there must still be there to be reused.
+    """
     edges = graph.dependencies(pipeline)
     again = {step: f"input '{name}' is made afresh" for name in fresh for step in below(pipeline, name)}
     again |= dict.fromkeys(fresh, "asked for with --fresh")
@@ -58,7 +63,7 @@ def plan(pipeline: Pipeline, store: Store, fresh: Collection[str] = ()) -> dict[
         what = identity(job, fingerprints, job.digest(store.memo.digest))
         fingerprints[name] = fingerprint(what)
         place = store.place(pipeline.name, name, fingerprints[name])
-        planned[name] = _planned(name, job, place, what, again.get(name, ""))
+        planned[name] = _planned(name, job, place, what, again.get(name, ""), lasting)
     store.memo.save()
     return planned
 
@@ -70,14 +75,15 @@ def below(pipeline: Pipeline, name: str) -> list[str]:
     return graph.dependants(graph.dependencies(pipeline), name)
 
 
-def _planned(name: str, job: Job, place: Place, what: dict[str, object], fresh: str) -> Planned:
+def _planned(name: str, job: Job, place: Place, what: dict[str, object], fresh: str, lasting: bool) -> Planned:
     if fresh:
         return Planned(name, job, place, what, None, [fresh], fresh=True)
     record = place.record()
     if record is None:
         return Planned(name, job, place, what, None, _why_not_made(place, what, job))
     damage = [f"its artifact is damaged: {text}" for text in place.verify(record)]
-    return Planned(name, job, place, what, None if damage else record, damage)
+    gone = [text for text in [job.gone(place.artifact(record))] if text] if lasting and not damage else []
+    return Planned(name, job, place, what, None if damage or gone else record, damage + gone)
 
 
 def _why_not_made(place: Place, what: dict[str, object], job: Job) -> list[str]:

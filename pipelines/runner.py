@@ -238,9 +238,10 @@ class Log:
         self.write({"start": step.name, "because": step.reasons})
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """Take an event of the step."""
+        """Take an event of the step; a traceback is for the log alone."""
         self.write(event)
-        self._listen(self._step.name, "event", event)
+        if "traceback" not in event:
+            self._listen(self._step.name, "event", event)
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Append an event to the log."""

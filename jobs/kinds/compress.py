@@ -10,7 +10,7 @@ from pydantic import Field
 from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
-from jobs.job import Inputs, Job, Output
+from jobs.job import Inputs, Job, Output, mismatch
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
 from jobs.techniques import Technique
@@ -35,6 +35,7 @@ class Compress(Job):
 
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Check the chain: what may follow what, on the model's backbone, under the strategy."""
+        yield from mismatch(("model",), steps, self.model, self.data)
         spec = self.model_spec(steps)
         for index, technique in enumerate(self.techniques):
             place = ("techniques", index)

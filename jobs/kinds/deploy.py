@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import urllib.request
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -35,6 +37,17 @@ class Deploy(Job):
     def resources(self) -> Resources:
         """Return what all replicas hold together."""
         return Resources(self.replicas * self.cpus_per_replica)
+
+    def gone(self, made: Folder) -> str:
+        """Ask the endpoint for the version it serves."""
+        endpoint = Endpoint.load(made)
+        try:
+            with urllib.request.urlopen(f"{endpoint.url}/v1/model", timeout=5) as answer:
+                version = json.load(answer).get("version")
+        except (OSError, ValueError):
+            return f"nothing answers at {endpoint.url}"
+        served = endpoint.model_sha256[:12]
+        return "" if version == served else f"{endpoint.url} serves version {version}, not {served}"
 
     def run(self, inputs: Inputs, out: Output) -> Endpoint:
         """Deploy, ask one real request, and check its answer."""

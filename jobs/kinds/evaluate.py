@@ -10,8 +10,10 @@ from pydantic import Field
 from cluster.errors import StepError
 from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model, Report
-from jobs.job import Inputs, Job, Output
+from jobs.job import Inputs, Job, Output, mismatch
 from jobs.spec import Path, Ref, Spec
+
+SLACK = 1e-9  # 0.97 is not 0.01 below 0.98 in binary
 
 
 class Require(Spec):
@@ -37,6 +39,10 @@ class Evaluate(Job):
 
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Check that requirements are of models that are judged."""
+        for index, name in enumerate(self.models):
+            if name in self.models[:index]:
+                yield ("models", index), f"'{name}' is judged already"
+            yield from mismatch(("models", index), steps, name, self.data)
         for name in self.require:
             if name not in self.models:
                 yield ("require", name), f"'{name}' is not among the models judged: {', '.join(self.models)}"
@@ -67,5 +73,5 @@ def shortfalls(
         for metric, limit in limits.model_dump(exclude_none=True).items():
             value = values.get(metric, found.get(metric))
             least = metric in ("accuracy", "macro_f1")
-            if value < limit if least else value > limit:
+            if value < limit - SLACK if least else value > limit + SLACK:
                 yield f"{name}: {metric} is {value:.4g}, required {'>=' if least else '<='} {limit:g}"

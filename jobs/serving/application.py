@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from cluster.errors import StepError
+from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.runtime.classifier import Classifier, Raw, golden_rows
@@ -34,6 +34,17 @@ def deploy(folder: Folder, place: Place, tell: Callable[[dict[str, Any]], None])
     model = Model.load(folder)
     sha256 = folder.sha256(model.served)
     url = _serve(folder, place, sha256)
+    try:
+        return _tried(url, folder, model, place, sha256, tell)
+    except EspalierError:
+        _withdraw(place.application)  # what answered wrongly must not go on answering
+        raise
+
+
+def _tried(
+    url: str, folder: Folder, model: Model, place: Place, sha256: str, tell: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Ask the endpoint about a row whose answer is known, and return the Endpoint's facts."""
     tell({"serving": url})
     path = folder.fetch()
     item = golden_rows(path)[0]
@@ -53,12 +64,18 @@ def deploy(folder: Folder, place: Place, tell: Callable[[dict[str, Any]], None])
     }
 
 
+def _withdraw(application: str) -> None:
+    from ray import serve
+
+    serve.delete(application)
+
+
 def _serve(folder: Folder, place: Place, sha256: str) -> str:
     from ray import serve
 
     from jobs.serving.replica import Replica
 
-    port = place.port or _free_port(place.host)
+    port = _port(place)
     serve.start(http_options={"host": place.host, "port": port})
     deployment = serve.deployment(
         Replica,
@@ -84,9 +101,21 @@ def _bound(host: str, port: int) -> str:
     return f"{options.host or host}:{options.port or port}"
 
 
-def _free_port(host: str) -> int:
+def _port(place: Place) -> int:
+    """Return the port to listen on; StepError when it is taken by anything but this cluster's Serve."""
+    from ray import serve
+
+    if serve.status().proxies:
+        return place.port
     with socket.socket() as probe:
-        probe.bind((host, 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((place.host, place.port))
+        except OSError as error:
+            where = f"port {place.port} of {place.host}"
+            raise StepError(
+                where, f"cannot be listened on ({error.strerror})", remedy="set port to another, or to 0"
+            ) from None
         return int(probe.getsockname()[1])
 
 

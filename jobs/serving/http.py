@@ -25,7 +25,7 @@ class Refused(Exception):  # noqa: N818  the client is at fault
 async def read_body(headers: Any, chunks: AsyncIterator[bytes]) -> bytes:
     """Return the body; Refused(413) as soon as it is, or says it is, over the cap."""
     stated = headers.get("content-length", "0")
-    if stated.isdigit() and int(stated) > MOST_BYTES:
+    if stated.isdecimal() and int(stated) > MOST_BYTES:
         raise Refused(413, f"the body is over {MOST_BYTES} bytes")
     body = bytearray()
     async for chunk in chunks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from typing import Any
 
@@ -23,11 +24,12 @@ class Replica:
     def __init__(self, name: str, folder: str, sha256: str) -> None:
         place = Folder.parse(folder)
         model = Model.load(place)
-        found = place.sha256(model.served)
+        path = place.fetch()
+        found = hashlib.sha256((path / model.served).read_bytes()).hexdigest()
         if found != sha256:
             raise StepError(f"{place}/{model.served}", f"has SHA-256 {found[:12]}…", f"{sha256[:12]}…")
         self.name, self.sha256 = name, sha256
-        self.classifier = Classifier(model, place.fetch())
+        self.classifier = Classifier(model, path)
 
     async def __call__(self, request: Request) -> JSONResponse:
         """Answer one request."""

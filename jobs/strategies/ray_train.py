@@ -23,9 +23,9 @@ from cluster.environment import variables
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
 from cluster.postmortem import death
-from cluster.work import Channel
+from cluster.work import Channel, in_short
 from jobs.artifacts import Epoch
-from jobs.checkpoints import Kept, newest, read, write
+from jobs.checkpoints import Kept, is_whole, newest, read, seal, write
 from jobs.strategies.strategy import Engine, Strategy
 
 
@@ -100,12 +100,12 @@ def run_group(group: Group, tell: Channel) -> None:
     try:
         trainer.fit()
     except ray.train.WorkerGroupError as error:
-        raise _worker_error(error, strategy.workers) from None
+        raise _worker_error(error, strategy.workers, tell) from None
     except ray.train.ControllerError as error:
         raise StepError("the training group", f"could not be started or kept ({error.controller_failure})") from None
 
 
-def _worker_error(error: Any, workers: int) -> EspalierError:
+def _worker_error(error: Any, workers: int, tell: Channel) -> EspalierError:
     """Return the error of the worker that failed first: one of our own if there is one, else a death, else a bug."""
     failures: dict[int, Any] = error.worker_failures
     for failure in failures.values():
@@ -123,7 +123,8 @@ def _worker_error(error: Any, workers: int) -> EspalierError:
         return StepError(
             f"worker {rank} of {workers}", f"found the disk full (ENOSPC: {cause})", remedy="free some space"
         )
-    return StepError(f"worker {rank} of {workers}", f"raised {cause!r}", remedy=str(failure))
+    tell({"traceback": str(failure)})
+    return StepError(f"worker {rank} of {workers}", f"raised {in_short(cause)}")
 
 
 def _cause(failure: Any) -> Any:
@@ -139,8 +140,10 @@ def _worker(config: dict[str, Any]) -> None:
     _set_up_devices(group.strategy)
     engine = group.strategy.engine()
     keeper = TrainKeeper(group, ray.train.get_context().get_world_rank(), config["tell"])
-    group.work(engine, keeper)
-    config["tell"].flush()
+    try:
+        group.work(engine, keeper)
+    finally:
+        config["tell"].flush()
 
 
 def _set_up_devices(strategy: Strategy) -> None:
@@ -198,7 +201,7 @@ class TrainKeeper:
     def product(self, name: str) -> Folder | None:
         """Return the folder of the product called `name` if an attempt made it whole."""
         folder = self.group.checkpoints.child("products", name)
-        return folder if self._agree(lambda: folder.exists("whole")) else None
+        return folder if self._agree(lambda: is_whole(folder)) else None
 
     def keep(self, name: str, fill: Callable[[Any], None]) -> Folder:
         """Let worker 0 `fill` a local folder, keep it as the product `name`, and return it in every worker."""
@@ -206,6 +209,6 @@ class TrainKeeper:
         if self.rank == 0:
             with folder.filling() as path:
                 fill(path)
-            folder.write_bytes("whole", b"")
+            seal(folder)
         ray.train.collective.barrier()
         return folder

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from jobs.artifacts import Finding
@@ -25,7 +25,6 @@ class Context:
     modality: str
     train_steps: int = 0
     calibration: Any = None  # prepared rows of the training split, [rows, …]
-    notes: list[str] = field(default_factory=list)
 
 
 class Technique(Choice):

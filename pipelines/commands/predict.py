@@ -48,6 +48,8 @@ def _raw(item: str, modality: str | None) -> str | bytes:
         data = path.read_bytes() if path.is_file() else None
     except OSError:  # a long text is no path
         data = None
+    if data is None and path.suffix.lower() in IMAGES:
+        raise RequestError(item[:80], "is no file", "the path of an image, or a text")
     if data is None:
         if modality == "image":
             raise RequestError(item[:80], "is no file", "the path of an image")

@@ -39,7 +39,7 @@ def run(
     began = time.monotonic()
     pipeline = loaded(definition, sets)
     kept = opened(store)
-    planned = planned_of(pipeline, kept, fresh or [])
+    planned = planned_of(pipeline, kept, fresh or [], lasting=address_of(address) is not None)
     warn_of_damage(planned)
     made = {name: step.place.artifact(step.record) for name, step in planned.items() if step.record is not None}
     if len(made) == len(planned):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.compressing import CompressWork
@@ -18,6 +19,7 @@ from jobs.models.model import ModelSpec, read_weights
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Single
 from jobs.techniques import Technique
+from jobs.techniques.quantize import spread
 from jobs.training import TrainWork
 from tests.rig import TINY, MemoryKeeper
 
@@ -106,6 +108,22 @@ def test_a_quantized_image_model_takes_the_pixels_themselves(
     chain = [Technique.choose({"kind": "quantize", "scheme": "int8"})]
     CompressWork(chain, Single(), model, data, out)(Single().engine(), MemoryKeeper(tmp_path))
     assert Classifier(Model.load(out), out.path).runner.input_type is np.uint8
+
+
+def test_calibration_rows_span_the_training_split() -> None:
+    rows = np.arange(10_000)
+    assert [int(row) for row in spread(rows, 5)] == [0, 2499, 4999, 7499, 9999]
+    assert len(spread(rows, 256)) == 256
+    assert len(spread(rows[:7], 256)) == 7
+
+
+def test_a_model_is_not_compressed_on_rows_of_another_kind_or_other_classes(
+    trained: dict[str, tuple[Folder, Folder]], tmp_path: Path
+) -> None:
+    chain = [Technique.choose({"kind": "quantize"})]
+    work = CompressWork(chain, Single(), trained["resnet"][1], trained["text_cnn"][0], Folder.parse(str(tmp_path)))
+    with pytest.raises(StepError, match=r"^the model and the data: have other classes"):
+        work(Single().engine(), MemoryKeeper(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from jobs.artifacts import Report
 from pipelines.find import artifact_at
 
 ROOT = Path(__file__).parent.parent.parent
-DATA = Path(os.environ.get("ESPALIER_TEST_DATA", ROOT.parent / "shared" / "data"))
+DATA = Path(os.environ.get("ESPALIER_TEST_DATA", ROOT / "data"))
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 DEFINITION = """
@@ -58,7 +58,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
-def test_real_data_becomes_a_judged_int8_model(name: str, tmp_path: Path) -> None:
+def test_real_data_becomes_a_judged_int8_model(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train, test = DATA / f"{name}-train.parquet", DATA / f"{name}-test.parquet"
     if not train.exists():
         pytest.skip(f"{train} is not there; set ESPALIER_TEST_DATA to the folder that holds it")
@@ -68,4 +68,5 @@ def test_real_data_becomes_a_judged_int8_model(name: str, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     verdict = artifact_at(str(next((tmp_path / "runs/real").glob("verdict-*"))), Report)
     for model, found in verdict.evaluations.items():
-        print(f"{name} {model}: accuracy {found['accuracy']:.4f}, {found['size_bytes']:,} bytes")
+        with capsys.disabled():
+            print(f"\n{name} {model}: accuracy {found['accuracy']:.4f}, {found['size_bytes']:,} bytes")

@@ -121,8 +121,24 @@ def test_with_no_whole_checkpoint_left_the_error_says_so(tmp_path: Path) -> None
     folder.mkdir(parents=True)
     write(folder, 0, [], {"w/0": np.zeros(4)})
     flip_a_byte(folder / "arrays.npz")
-    with pytest.raises(RequestError, match="holds 1 checkpoints, all damaged, wanted a whole one; delete that folder"):
+    with pytest.raises(
+        RequestError, match="holds 1 checkpoints, none of them good, wanted a whole one; delete that folder"
+    ):
         newest(Folder.parse(str(tmp_path)), 0, lambda text: None)
+
+
+def test_a_checkpoint_torn_while_it_was_written_never_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "phase000-epoch000001"
+    folder.mkdir(parents=True)
+    write(folder, 0, [], {"w/0": np.zeros(400)})
+    data = (folder / "arrays.npz").read_bytes()
+    warnings: list[str] = []
+    for torn in (data[: len(data) // 2], b""):
+        (folder / "arrays.npz").write_bytes(torn)
+        assert newest(Folder.parse(str(tmp_path)), 0, warnings.append) is None
+    (folder / "manifest.json").unlink()
+    assert newest(Folder.parse(str(tmp_path)), 0, warnings.append) is None
+    assert [warning.endswith("; it is passed over") for warning in warnings] == [True, True, True]
 
 
 def test_a_loss_that_is_no_number_is_named_with_its_train_step(

@@ -82,7 +82,8 @@ def test_a_step_gets_its_inputs_and_runs_after_them(toys: Toys) -> None:
 
 def test_steps_that_do_not_depend_on_one_another_run_side_by_side(toys: Toys) -> None:
     MEETINGS["pairs"] = threading.Barrier(2)
-    assert toys.run(2, **{name: {"meet": "pairs"} for name in "abcdef"}).done
+    steps: dict[str, Any] = {name: {"meet": "pairs"} for name in "abcdef"}
+    assert toys.run(2, **steps).done
     assert most_at_once(toys.diary) == 2
 
 

@@ -57,8 +57,6 @@ def _asked(model: Model) -> dict[str, Any]:
         asked["recipe"] = model.recipe
     if model.chain:
         asked["techniques"] = model.chain
-    if model.rewrites:
-        asked["rewrites"] = model.rewrites
     if model.strategy:
         asked["strategy"] = model.strategy
     return asked

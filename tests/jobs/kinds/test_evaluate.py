@@ -22,6 +22,16 @@ def test_thresholds_met_to_the_letter_are_met() -> None:
     assert list(shortfalls(require, FOUND, "big")) == []
 
 
+def test_a_drop_that_is_the_limit_is_met() -> None:
+    found = {"big": {**FOUND["big"], "accuracy": 0.97}, "small": {**FOUND["small"], "accuracy": 0.96}}
+    assert list(shortfalls({"small": Require(accuracy_drop=0.01)}, found, "big")) == []
+
+
+def test_a_model_is_judged_once() -> None:
+    job = Evaluate(models=["big", "big"], data="data")
+    assert list(job.problems({})) == [(("models", 1), "'big' is judged already")]
+
+
 def test_a_requirement_of_a_model_that_is_not_judged_is_refused() -> None:
     job = Evaluate(models=["big"], data="data", require={"smal": Require(accuracy=0.9)})
     assert list(job.problems({})) == [(("require", "smal"), "'smal' is not among the models judged: big")]

@@ -17,8 +17,9 @@ from cluster.errors import StepError
 from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
-from jobs.artifacts import Model
+from jobs.artifacts import Endpoint, Model
 from jobs.fit import Recipe
+from jobs.kinds import Deploy
 from jobs.models.model import ModelSpec
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Single
@@ -107,6 +108,17 @@ def test_predict_asks_the_endpoint_or_the_artifact(facts: dict[str, Any], model:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         answers.append(json.loads(done.stdout)["predictions"])
     assert answers[0] == answers[1]
+
+
+def test_an_endpoint_that_is_gone_is_not_reused(facts: dict[str, Any], tmp_path: Path) -> None:
+    job = Deploy(model="model")
+    made = Folder.parse(str(tmp_path))
+    Endpoint.model_validate(facts).save(made)
+    assert job.gone(made) == ""
+    Endpoint.model_validate({**facts, "model_sha256": "0" * 64}).save(made)
+    assert job.gone(made).endswith(", not 000000000000")
+    Endpoint.model_validate({**facts, "url": "http://127.0.0.1:9/tried"}).save(made)
+    assert job.gone(made) == "nothing answers at http://127.0.0.1:9/tried"
 
 
 def test_a_file_that_changed_is_not_served(ray_cluster: None, model: Folder) -> None:
