@@ -12,6 +12,8 @@ from cluster.errors import RequestError
 from pipelines.commands.app import app, example
 from pipelines.find import artifact_at
 
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
+
 
 @app.command(epilog=example('espalier predict http://127.0.0.1:8000/classifier "shares fell sharply"'))
 def predict(
