@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +59,8 @@ def connect(asked: str | None, *, cpus: int | None = None, dashboard: bool = Fal
 
 def _reach(address: str) -> None:
     """Open a connection to `host:port` and close it: Ray itself would try for minutes."""
+    import socket
+
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdecimal()):
         return  # `auto`, or something Ray refuses at once

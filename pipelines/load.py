@@ -18,7 +18,6 @@ from pydantic_core import PydanticCustomError
 from cluster.errors import RequestError
 from jobs.job import Job
 from jobs.spec import Path, SecretName
-from pipelines.language.explain import explain, types_at
 from pipelines.language.mistakes import SHOWN, DefinitionError, Mistake, located, show, suggest_or_list
 from pipelines.language.strict_yaml import parse, resolve
 from pipelines.pipeline import WHOLE, Param, Pipeline, faults, mistyped
@@ -182,6 +181,8 @@ class _Filler:
 def _refuse_misplaced(secrets: list[tuple[Path, str]], document: object, found: _Mistakes) -> None:
     """Refuse `${env.NAME}` in fields that are not marked secret: they are hashed and written into artifacts."""
     for path, text in secrets:
+        from pipelines.language.explain import types_at  # few definitions hold secrets
+
         types = types_at(document, path)
         if types and SecretName not in types:  # of a field that is not known at all, something else is said
             found.add(path, f"{show(text)} is only for fields marked secret, and '{path[-1]}' is not one")
@@ -194,6 +195,8 @@ def _validated(value: object, found: _Mistakes) -> Pipeline | None:
     try:
         return Pipeline.model_validate(_with_jobs(value, jobs))
     except ValidationError as error:
+        from pipelines.language.explain import explain  # a right definition needs no words
+
         for mistake in explain(error, value):
             found.add(mistake.path, mistake.text)
         if not any(details["type"] == WHOLE for details in error.errors(include_url=False)):
