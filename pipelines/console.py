@@ -103,6 +103,7 @@ _KNOWN: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "start": _start,
     "judged": _judged,
     "answered": lambda event: f"{event['url']} answered a real request: {event['answered']}",
+    "resume": lambda event: f"{event['resume']} goes on after epoch {event['after_epoch']}",
     "warning": lambda event: f"warning: {event['warning']}",
     "waiting": lambda event: str(event["waiting"]),
     "asked": lambda event: f"on {event['asked']}",

@@ -19,6 +19,7 @@ from typing import Any
 
 from cluster.errors import EspalierError, RequestError, StepError
 from cluster.resources import Resources
+from cluster.work import Stopped
 from jobs.artifacts import Artifact
 from jobs.job import Output
 from pipelines import graph
@@ -54,6 +55,8 @@ class _End:
     seconds: float | None = None
 
     def details(self) -> dict[str, Any]:
+        if isinstance(self.result, Stopped):
+            return {}
         if not isinstance(self.result, Artifact):
             return {"error": text_of(self.result)}
         took = {} if self.seconds is None else {"seconds": self.seconds}

@@ -35,6 +35,7 @@ def python(*arguments: str) -> Ran:
 def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start this interpreter; the local packages are found as the repository's root is its folder."""
     given = {**os.environ, **(environment or {})}
+    given.pop("PYTHONDONTWRITEBYTECODE", None)  # whoever installs the package has its byte code
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=given, stdout=pipe, stderr=pipe, text=True)
 

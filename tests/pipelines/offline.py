@@ -1,6 +1,7 @@
 """The command line with toy jobs, which need no cluster: connecting does nothing but take SIGTERM, as Ray does.
 
-`python -m tests.pipelines.offline run …`; with `--modules` first, what was imported is printed at the end.
+`python -m tests.pipelines.offline run …`; with `--modules` first, what was imported is printed at the end; with
+`--cluster` first, it connects all the same.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "--modules":
         del sys.argv[1]
         atexit.register(print_modules)
-    if "run" in sys.argv:
+    if sys.argv[1] == "--cluster":
+        del sys.argv[1]
+    elif "run" in sys.argv:
         offline()
     main()

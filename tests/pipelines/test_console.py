@@ -39,6 +39,7 @@ def epoch(number: int, phase: str = "train") -> dict[str, Any]:
          "small: accuracy 0.9800, 195,888 bytes, p99 0.320 ms"),
         ({"answered": "9", "url": "http://127.0.0.1:8000/x"}, "http://127.0.0.1:8000/x answered a real request: 9"),
         ({"serving": "http://127.0.0.1:8000/x"}, "serving http://127.0.0.1:8000/x"),
+        ({"resume": "train", "after_epoch": 3}, "train goes on after epoch 3"),
         ({"warning": "3 rows were left out"}, "warning: 3 rows were left out"),
         ({"waiting": "process 7 on h works here"}, "process 7 on h works here"),
         ({"asked": "2 CPU, 1 GPU"}, "on 2 CPU, 1 GPU"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,7 +13,7 @@ import yaml
 
 from cluster.errors import ClusterError, RequestError, StepError
 from cluster.resources import Resources
-from cluster.work import Stopped
+from cluster.work import Stopped, run_remote
 from jobs.artifacts import Artifact, Report
 from jobs.job import Inputs, Job, Output
 from jobs.spec import INCIDENTAL, Ref
@@ -76,6 +77,28 @@ class ToyWork(Job):
         }
         if self.wrong:
             raise errors[self.wrong]
+
+
+class ToyRemote(Job):
+    """Waits in a worker process of the cluster until its gate is there."""
+
+    job: Literal["toy_remote"] = "toy_remote"
+    produces: ClassVar[type[Artifact]] = Report
+
+    gate: Annotated[str, INCIDENTAL]
+
+    def run(self, inputs: Inputs, out: Output) -> Report:
+        """Wait in the worker."""
+        run_remote(wait_for, self.gate, resources=self.resources(), tell=out.tell, stop=out.stop)
+        return Report(title=out.step)
+
+
+def wait_for(gate: str, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Tell who waits, and wait until the file `gate` is there."""
+    tell({"worker": str(os.getpid())})
+    pause = threading.Event()
+    while not Path(gate).exists():
+        pause.wait(0.01)
 
 
 def note(diary: str, line: str) -> None:

@@ -19,13 +19,15 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 class Running:
     """A run in a process of its own, which waits in its second step."""
 
-    def __init__(self, path: Path) -> None:
-        command = [sys.executable, "-m", "tests.pipelines.offline", "run", str(path)]
+    def __init__(self, path: Path, *options: str, until: str = "slow   rows") -> None:
+        command = [sys.executable, "-m", "tests.pipelines.offline", *options, "run", str(path)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
         assert self.process.stdout is not None
-        while not self.process.stdout.readline().startswith("slow   rows"):
-            assert self.process.poll() is None
+        self.last = ""
+        while not self.last.startswith(until):
+            self.last = self.process.stdout.readline()
+            assert self.last, "it ended before it came so far"
 
     def signal(self, number: int) -> None:
         """Send a signal, and wait until it was heard."""
@@ -50,6 +52,24 @@ def waiting(espalier: Espalier, define: Define) -> Iterator[tuple[Running, Path]
     running.process.wait()
 
 
+@pytest.mark.cluster
+@pytest.mark.parametrize("number", [signal.SIGTERM])  # the one that Ray takes for itself
+def test_a_worker_of_the_cluster_ends_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("toys.yaml").write_text(f"name: toys\nsteps:\n  slow: {{job: toy_remote, gate: {tmp_path}/gate}}\n")
+    running = Running(Path("toys.yaml"), "--cluster", until="slow  worker ")
+    worker = int(running.last.split()[-1])
+    running.signal(number)
+    *_, count, kept = running.end()
+    assert running.process.returncode == 130
+    assert count.startswith("1 stopped in ")
+    assert kept == "kept: nothing; run again to go on from there"
+    assert left_over() == []
+    assert not Path(f"/proc/{worker}").exists()
+
+
 def left_over() -> list[str]:
     """Return leases, temporary files and attempts that no record names."""
     names = [str(path) for path in Path("runs").rglob("*") if path.name.startswith(("lease", ".tmp-"))]
@@ -64,7 +84,7 @@ def test_the_first_signal_stops_cleanly_and_a_run_goes_on_from_there(
     running.signal(number)
     *_, stopped, skipped, count, kept = running.end()
     assert running.process.returncode == 130
-    assert stopped == "slow   stopped toy of slow: was stopped"
+    assert stopped == "slow   stopped"
     assert skipped == "last   skipped because the run was stopped"
     assert count.startswith("1 run, 1 stopped, 1 skipped in ")
     assert kept == "kept: first; run again to go on from there"
