@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 
 from cluster.errors import ClusterError, RequestError, StepError
+from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import Stopped, run_remote
 from jobs.artifacts import Artifact, Report
@@ -36,12 +37,17 @@ class ToyWork(Job):
     meet: Annotated[str, INCIDENTAL] = ""
     gate: Annotated[str, INCIDENTAL] = ""
     deaf: Annotated[bool, INCIDENTAL] = False
+    speaks: Annotated[bool, INCIDENTAL] = False
     wrong: Annotated[str, INCIDENTAL] = ""
     times: Annotated[int, INCIDENTAL] = 1_000
 
     def resources(self) -> Resources:
         """Return what the definition says."""
         return Resources(cpus=self.cpus)
+
+    def afterword(self, made: Folder, inputs: Mapping[str, Folder], ended: bool) -> str:
+        """Say where the files are."""
+        return f"ended {ended}, {made}/out.txt of {', '.join(map(str, inputs.values()))}" if self.speaks else ""
 
     def run(self, inputs: Inputs, out: Output) -> Report:
         """Write the file, and fail the first `times` times when something is to go wrong."""

@@ -175,6 +175,18 @@ def test_the_store_may_be_named_by_the_environment(
     assert [path.name for path in (tmp_path / "elsewhere").iterdir() if path.is_dir()] == ["toys"]
 
 
+def test_the_last_word_is_the_jobs(espalier: Espalier, define: Define, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = define(a={}, b={"of": ["a"], "speaks": True}, c={"wrong": "step", "speaks": True})
+    (line,) = (line for line in espalier("run", path).lines if "ended" in line)
+    made, needed = (next(place_of(step).glob("20*")) for step in ("b", "a"))
+    assert line == f"b: ended True, {made}/out.txt of {needed}"
+    assert espalier("run", define(a={}, b={"of": ["a"], "speaks": True})).lines[-1] == line
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    said = espalier("run", define(a={}, b={"of": ["a"], "speaks": True}))
+    assert said.lines[-1] == line.replace("True", "False")
+    assert espalier("run", define(a={}, b={"of": ["a"], "speaks": True}), "--json").lines[-1].startswith('{"ended":')
+
+
 @pytest.mark.parametrize("command", ["validate", "plan", "run", "status"])
 def test_what_is_cached_is_told_without_heavy_libraries(espalier: Espalier, define: Define, command: str) -> None:
     path = define(a={}, b={"of": ["a"]})
