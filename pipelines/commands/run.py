@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -81,6 +82,7 @@ def _run(pipeline: Pipeline, planned: Mapping[str, Planned], address: str | None
     from jobs.provenance import provenance
     from pipelines.runner import Runner
 
+    gc.enable()
     stop = threading.Event()
     where = address_of(address)
     with stopping(stop) as take_signals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import threading
 from typing import Annotated
@@ -33,6 +34,7 @@ def serve(
     if not re.fullmatch(NAME, application):
         raise RequestError(f"--application {application}", "is not a name", "lowercase letters, digits, - and _")
     place = Place(application=application, host="127.0.0.1", port=port, replicas=1, cpus=1.0)
+    gc.enable()
     ended = threading.Event()
     with stopping(ended) as take_signals, connected("local"):
         take_signals()  # connecting takes SIGTERM for itself
