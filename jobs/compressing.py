@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class Chain:
         context = self.context(len(self.work.techniques))
         self.keeper.tell({"start": "converting"})
         rows = encoded(self.dataset, self.artifact.preprocess, "train", self.folder)
-        context.calibration = calibration_rows(rows)
+        context.calibration = partial(calibration_rows, rows)
 
         def lower(converter: Any) -> None:
             for technique in self.work.techniques:
@@ -125,9 +126,9 @@ class Chain:
         write_model(self.work.out, self.folder, product, self.artifact.history + self.history)
 
 
-def calibration_rows(rows: Any, most: int = 100_000) -> Any:
-    """Return up to `most` prepared rows spread evenly over the training split, as the model takes them."""
-    x, _ = rows.gather(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64))
+def calibration_rows(rows: Any, count: int) -> Any:
+    """Return up to `count` prepared rows, as the model takes them, spread evenly: shards keep their source's order."""
+    x, _ = rows.gather(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
     return x.astype(np.float32) if x.dtype == np.uint8 else x
 
 

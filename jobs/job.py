@@ -56,6 +56,10 @@ class Job(Choice):
         """Return what the step holds at once while it runs."""
         return Resources(cpus=1)
 
+    def keeps(self) -> Resources:
+        """Return what stays held on the cluster once the step is done."""
+        return Resources()
+
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Yield (field path, what is wrong) for what only the whole definition can tell."""
         yield from ()

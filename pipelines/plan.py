@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -94,8 +94,25 @@ def _why_not_made(place: Place, what: dict[str, object], job: Job) -> list[str]:
 
 def check_capacity(planned: Mapping[str, Planned], total: Resources) -> None:
     """Raise ClusterError when a step that is to run asks for more than the cluster can ever hold."""
-    for step in planned.values():
+    for step, before in _kept_before(planned):
         asked = step.job.resources()
-        if not step.reused and not asked.fits(total):
-            text = f"step '{step.name}' needs {asked}, the cluster can hold {total}"
+        held = sum((keeper.job.keeps() for keeper in before), Resources())
+        if not (held + asked).fits(total):
+            names = " and ".join(f"'{keeper.name}'" for keeper in before)
+            beside = f" beside the {held} that {names} keeps" if before else ""
+            text = f"step '{step.name}' needs {asked}{beside}, the cluster can hold {total}"
             raise ClusterError(text, remedy="ask for less, or use a larger cluster")
+
+
+def _kept_before(planned: Mapping[str, Planned]) -> Iterator[tuple[Planned, list[Planned]]]:
+    """Yield every step that is to run, with those that may hold what they keep when it starts.
+
+    What depends on such a step starts after it; two of them start in any order; all else is let in first.
+    """
+    steps = {name: step for name, step in planned.items() if not step.reused}
+    edges = {name: graph.needs(step.job) for name, step in planned.items()}
+    keepers = [name for name, step in steps.items() if step.job.keeps() != Resources()]
+    below = {name: set(graph.dependants(edges, name)) for name in keepers}
+    for name, step in steps.items():
+        others = [k for k in keepers if k != name and k not in below.get(name, ())]
+        yield step, [steps[k] for k in others if name in below[k] or name in below]

@@ -84,6 +84,7 @@ class Runner:
         self.outcome = Outcome()
         self._unmet = {name: set(self.edges[name]) for name in planned}  # of each step that has not begun
         self._running: dict[str, Resources] = {}
+        self._kept: dict[str, Resources] = {}  # what steps that are done go on holding
         self._ended: SimpleQueue[_End] = SimpleQueue()
 
     def run(self) -> Outcome:
@@ -107,10 +108,27 @@ class Runner:
         for name in [name for name, unmet in self._unmet.items() if not unmet]:
             asked = self.planned[name].job.resources()
             # Summed anew each time: fractions of a CPU that are added and subtracted do not come back to nothing.
-            if sum(self._running.values(), asked).fits(self.total):
+            held = sum([*self._running.values(), *self._kept.values()], asked)
+            if held.fits(self.total) and not self._would_starve(name):
                 del self._unmet[name]
                 self._running[name] = asked
                 threading.Thread(target=self._run_step, args=(self.planned[name],), name=name, daemon=True).start()
+
+    def _would_starve(self, name: str) -> bool:
+        """Say whether what the step goes on holding would leave no room for one that does not depend on it."""
+        keeps = self.planned[name].job.keeps()
+        if keeps == Resources():
+            return False
+        held = sum(self._kept.values(), keeps)
+        after = {name, *graph.dependants(self.edges, name)}
+        for other in self._unmet.keys() - after:
+            job = self.planned[other].job
+            waits = job.keeps() == Resources() and self.outcome.errors.keys().isdisjoint(
+                graph.ancestors(self.edges, [other])
+            )
+            if waits and not (held + job.resources()).fits(self.total):
+                return True
+        return False
 
     def _next_end(self) -> _End:
         while True:
@@ -123,6 +141,8 @@ class Runner:
         self._running.pop(end.step, None)
         if isinstance(end.result, Artifact):
             self.outcome.artifacts[end.step] = end.result
+            if end.state == "done":
+                self._kept[end.step] = self.planned[end.step].job.keeps()
             for unmet in self._unmet.values():
                 unmet.discard(end.step)
         else:

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from cluster.errors import EspalierError, StepError
+from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.runtime.classifier import Classifier, Raw, golden_rows
@@ -36,7 +36,7 @@ def deploy(folder: Folder, place: Place, tell: Callable[[dict[str, Any]], None])
     url = _serve(folder, place, sha256)
     try:
         return _tried(url, folder, model, place, sha256, tell)
-    except EspalierError:
+    except BaseException:
         _withdraw(place.application)  # what answered wrongly must not go on answering
         raise
 

@@ -15,13 +15,6 @@ from jobs.techniques.technique import Context, Technique
 LEAST = 1024  # elements; the converter leaves smaller tensors as they are, where that is faster
 
 
-def spread(rows: Any, count: int) -> Any:
-    """Return up to `count` of `rows`, evenly spaced from the first to the last: shards keep their source's order."""
-    if len(rows) <= count:
-        return rows
-    return [rows[index * (len(rows) - 1) // max(1, count - 1)] for index in range(count)]
-
-
 class Quantize(Technique):
     """Store weights (`float16`, `dynamic`) or weights and activations (`int8`) in fewer bits.
 
@@ -46,7 +39,8 @@ class Quantize(Technique):
         if self.scheme == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if self.scheme == "int8":
-            rows = spread(context.calibration, self.calibration)
+            assert context.calibration is not None, "a chain that makes a file brings rows to calibrate with"
+            rows = context.calibration(self.calibration)
             converter.representative_dataset = lambda: ([row[None]] for row in rows)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             if context.modality == "image":

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ class Context:
     chain: Sequence[Technique]
     modality: str
     train_steps: int = 0
-    calibration: Any = None  # prepared rows of the training split, [rows, …]
+    calibration: Callable[[int], Any] | None = None  # returns that many prepared rows of the training split
 
 
 class Technique(Choice):

@@ -12,14 +12,13 @@ import pytest
 from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Model
-from jobs.compressing import CompressWork
+from jobs.compressing import CompressWork, calibration_rows
 from jobs.fit import Recipe
 from jobs.models import Backbone
 from jobs.models.model import ModelSpec, read_weights
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Single
 from jobs.techniques import Technique
-from jobs.techniques.quantize import spread
 from jobs.training import TrainWork
 from tests.rig import TINY, MemoryKeeper
 
@@ -110,11 +109,24 @@ def test_a_quantized_image_model_takes_the_pixels_themselves(
     assert Classifier(Model.load(out), out.path).runner.input_type is np.uint8
 
 
+class Numbers:
+    """Rows that are their own indices."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def gather(self, indices: Any) -> tuple[Any, Any]:
+        return np.asarray(indices), np.asarray(indices)
+
+
 def test_calibration_rows_span_the_training_split() -> None:
-    rows = np.arange(10_000)
-    assert [int(row) for row in spread(rows, 5)] == [0, 2499, 4999, 7499, 9999]
-    assert len(spread(rows, 256)) == 256
-    assert len(spread(rows[:7], 256)) == 7
+    rows = Numbers(10_000)
+    assert calibration_rows(rows, 5).tolist() == [0, 2499, 4999, 7499, 9999]
+    assert len(calibration_rows(rows, 256)) == 256
+    assert calibration_rows(Numbers(3), 256).tolist() == [0, 1, 2]
 
 
 def test_a_model_is_not_compressed_on_rows_of_another_kind_or_other_classes(

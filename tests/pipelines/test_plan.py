@@ -135,6 +135,16 @@ def test_what_is_reused_asks_for_nothing(plans: Plans) -> None:
     check_capacity(plans(a={"cpus": 5}), Resources(2))
 
 
+def test_what_is_kept_counts_for_what_comes_after(plans: Plans) -> None:
+    with pytest.raises(
+        ClusterError, match=r"^step .b. needs 2 CPU beside the 1 CPU that .a. keeps, the cluster can hold 2 CPU;"
+    ):
+        check_capacity(plans(a={"holds": 1}, b={"of": ["a"], "cpus": 2}), Resources(2))
+    with pytest.raises(ClusterError, match=r"^step .a. needs 2 CPU beside the 1 CPU that .b. keeps"):
+        check_capacity(plans(a={"holds": 2, "cpus": 2}, b={"holds": 1}), Resources(2))
+    check_capacity(plans(a={"holds": 1}, b={"cpus": 2}), Resources(2))
+
+
 def test_a_step_that_can_never_fit_is_refused(plans: Plans) -> None:
     with pytest.raises(ClusterError) as caught:
         check_capacity(plans(a={}, x={"cpus": 5}), Resources(2))

@@ -87,6 +87,17 @@ def test_steps_that_do_not_depend_on_one_another_run_side_by_side(toys: Toys) ->
     assert most_at_once(toys.diary) == 2
 
 
+def test_what_a_step_keeps_leaves_room_for_what_does_not_depend_on_it(toys: Toys) -> None:
+    assert toys.run(2, live={"holds": 1}, small={}, large={"cpus": 2}).done
+    lines = noted(toys.diary)
+    assert lines.index("end large") < lines.index("begin live")
+
+
+def test_a_step_that_failed_keeps_no_other_waiting(toys: Toys) -> None:
+    outcome = toys.run(2, bad={"wrong": "step"}, large={"of": ["bad"], "cpus": 2}, live={"holds": 1})
+    assert outcome.states == {"bad": "failed", "large": "skipped", "live": "done"}
+
+
 def test_no_more_steps_run_at_once_than_there_is_room_for(toys: Toys) -> None:
     assert toys.run(2, a={"cpus": 2}, b={"cpus": 1.5}, c={"cpus": 1}, d={"cpus": 2}).done
     assert most_at_once(toys.diary) == 1

@@ -34,6 +34,7 @@ class ToyWork(Job):
     text: str = ""
     diary: Annotated[str, INCIDENTAL]
     cpus: Annotated[float, INCIDENTAL] = 1.0
+    holds: Annotated[float, INCIDENTAL] = 0.0
     meet: Annotated[str, INCIDENTAL] = ""
     gate: Annotated[str, INCIDENTAL] = ""
     deaf: Annotated[bool, INCIDENTAL] = False
@@ -44,6 +45,10 @@ class ToyWork(Job):
     def resources(self) -> Resources:
         """Return what the definition says."""
         return Resources(cpus=self.cpus)
+
+    def keeps(self) -> Resources:
+        """Return what the definition says."""
+        return Resources(cpus=self.holds)
 
     def afterword(self, made: Folder, inputs: Mapping[str, Folder], ended: bool) -> str:
         """Say where the files are."""
