@@ -19,7 +19,7 @@ import ray.train.collective
 from ray.train.backend import Backend, BackendConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from cluster.environment import variables
+from cluster.environment import training_variables
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
 from cluster.postmortem import death
@@ -94,7 +94,7 @@ def run_group(group: Group, tell: Channel) -> None:
             storage_path=str(group.checkpoints),
             failure_config=ray.train.FailureConfig(max_failures=group.retries, controller_failure_limit=3),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=group.keep),
-            worker_runtime_env={"env_vars": variables()},
+            worker_runtime_env={"env_vars": training_variables()},
         ),
     )
     try:

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,18 @@ import pytest
 from jobs.artifacts import Artifact, Endpoint, Model, Report
 from pipelines.find import artifact_at
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parent.parent.parent
 DEFINITION = ROOT / "pipelines/definitions/quickstart.yaml"
 STEPS = ["data", "teacher", "small", "verdict", "report", "live"]
+MIDDLES: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "data": lambda event: "rows" in event,
+    "teacher": lambda event: event.get("epoch", {}).get("epoch") == 3,
+    "small": lambda event: event.get("epoch", {}).get("epoch") == 3,
+    "verdict": lambda event: event.get("judged") == "teacher",
+    "report": lambda event: "start" in event,
+    "live": lambda event: "serving" in event,
+}  # what each step tells when it is under way
 
 
 def command(name: str, store: Path, *more: str) -> list[str]:
@@ -44,9 +53,9 @@ def start(store: Path, *more: str) -> subprocess.Popen[str]:
 class Watch(threading.Thread):
     """Notes which processes that must not load TensorFlow have it mapped, while a run goes on."""
 
-    def __init__(self, driver: int) -> None:
+    def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.driver = driver
+        self.drivers: set[int] = set()
         self.looked: set[str] = set()
         self.guilty: set[str] = set()
         self.done = threading.Event()
@@ -59,10 +68,10 @@ class Watch(threading.Thread):
     def _look(self, folder: Path) -> None:
         try:
             name = (folder / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
-            ours = int(folder.name) == self.driver or any(n in name for n in ("TrainController", "ServeReplica"))
-            if not ours:
+            driver = int(folder.name) in self.drivers
+            if not driver and not any(role in name for role in ("TrainController", "ServeReplica")):
                 return
-            role = "driver" if int(folder.name) == self.driver else name.split(":")[2]
+            role = "driver" if driver else name.split(":")[2]
             self.looked.add(role)
             if "libtensorflow" in (folder / "maps").read_text(errors="replace"):
                 self.guilty.add(role)
@@ -70,22 +79,41 @@ class Watch(threading.Thread):
             return
 
 
+@dataclass
+class Story:
+    """What a store holds, what each run told of its steps, and which processes were looked at."""
+
+    store: Path
+    runs: list[list[dict[str, Any]]]
+    watch: Watch
+
+
+def killed(store: Path, watch: Watch, step: str, middle: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """Run, SIGKILL the driver when `step` tells what `middle` waits for, and return what was told until then."""
+    process = start(store)
+    watch.drivers.add(process.pid)
+    told = []
+    for event in events(process):
+        told.append(event)
+        if event["step"] == step and event["state"] == "event" and middle(event):
+            os.kill(process.pid, signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL, told[-3:]
+    return told
+
+
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]], Watch]:
-    """Run the quickstart: SIGKILL the driver in the third epoch, run again to the end."""
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """Run the quickstart: SIGKILL the driver in the middle of each step in turn, then run to the end."""
     store = tmp_path_factory.mktemp("quickstart") / "runs"
-    first = start(store)
-    for event in events(first):
-        if event["step"] == "teacher" and event.get("epoch", {}).get("epoch") == 3:
-            os.kill(first.pid, signal.SIGKILL)
-    assert first.wait(30) == -signal.SIGKILL
-    second = start(store)
-    watch = Watch(second.pid)
+    watch = Watch()
     watch.start()
-    told = list(events(second))
+    runs = [killed(store, watch, step, middle) for step, middle in MIDDLES.items()]
+    process = start(store)
+    watch.drivers.add(process.pid)
+    runs.append(list(events(process)))
     watch.done.set()
-    assert second.wait(60) == 0, told[-3:]
-    return store, told, watch
+    assert process.wait(60) == 0, runs[-1][-3:]
+    return Story(store, runs, watch)
 
 
 def artifact(store: Path, step: str) -> Artifact:
@@ -94,25 +122,41 @@ def artifact(store: Path, step: str) -> Artifact:
     return artifact_at(str(places[0]), Artifact)
 
 
-def test_a_killed_run_goes_on_where_it_was(story: tuple[Path, list[dict[str, Any]], Watch]) -> None:
-    store, told, _ = story
-    states = [(e["step"], e["state"]) for e in told if e["state"] != "event"]
-    assert ("data", "reused") in states
-    epochs = [e["epoch"]["epoch"] for e in told if e["step"] == "teacher" and "epoch" in e]
-    resumed = [e["after_epoch"] for e in told if "after_epoch" in e]
-    assert resumed
-    assert resumed[0] >= 2
-    assert epochs == list(range(resumed[0] + 1, 13))
-    teacher = artifact(store, "teacher")
-    assert isinstance(teacher, Model)
-    assert [epoch.epoch for epoch in teacher.history] == list(range(1, 13))
+def test_no_finished_step_was_executed_again(story: Story) -> None:
+    finished: set[str] = set()
+    for told in story.runs:
+        states = [(event["step"], event["state"]) for event in told if event["state"] != "event"]
+        assert {step for step, state in states if state == "reused"} == finished
+        assert not finished & {step for step, state in states if state != "reused"}
+        finished |= {step for step, state in states if state == "done"}
+    assert finished == set(STEPS)
+
+
+def test_no_half_artifact_was_left(story: Story) -> None:
     for step in STEPS:
-        kept = {path.name for path in next((store / "quickstart").glob(f"{step}-*")).iterdir()}
-        assert len(kept - {"record.json", "log.txt"}) == 1, f"{step} keeps {kept}"
+        folders = list((story.store / "quickstart").glob(f"{step}-*"))
+        assert len(folders) == 1
+        kept = {path.name for path in folders[0].iterdir()}
+        assert {"record.json", "log.txt"} < kept
+        assert len(kept) == 3, f"{step} keeps {kept}"
 
 
-def test_the_small_model_is_judged_and_has_answered(story: tuple[Path, list[dict[str, Any]], Watch]) -> None:
-    store, _, _ = story
+@pytest.mark.parametrize(("step", "epochs"), [("teacher", 12), ("small", 6)])
+def test_a_killed_training_goes_on_where_it_was(story: Story, step: str, epochs: int) -> None:
+    first, second = (told for told in story.runs if any(e["step"] == step and e["state"] == "running" for e in told))
+    resumed = [event["after_epoch"] for event in second if event["step"] == step and "after_epoch" in event]
+    assert len(resumed) == 1
+    before = [event["epoch"]["epoch"] for event in first if event["step"] == step and "epoch" in event]
+    assert resumed[0] >= len(before) - 1 >= 1  # the last one's checkpoint may not have been whole
+    after = [event["epoch"]["epoch"] for event in second if event["step"] == step and "epoch" in event]
+    assert after == list(range(resumed[0] + 1, epochs + 1))
+    made = artifact(story.store, step)
+    assert isinstance(made, Model)
+    assert [epoch.epoch for epoch in made.history][-epochs:] == list(range(1, epochs + 1))
+
+
+def test_the_small_model_is_judged_and_has_answered(story: Story) -> None:
+    store = story.store
     verdict, live, report = (artifact(store, step) for step in ("verdict", "live", "report"))
     assert isinstance(verdict, Report)
     teacher, small = verdict.evaluations["teacher"], verdict.evaluations["small"]
@@ -126,26 +170,24 @@ def test_the_small_model_is_judged_and_has_answered(story: tuple[Path, list[dict
     assert f"{small['accuracy'] * 100:.2f}" in page or f"{small['accuracy']:.4f}" in page
 
 
-def test_driver_controller_and_replica_never_load_tensorflow(
-    story: tuple[Path, list[dict[str, Any]], Watch],
-) -> None:
-    _, _, watch = story
+def test_driver_controller_and_replica_never_load_tensorflow(story: Story) -> None:
+    watch = story.watch
     assert any("TrainController" in role for role in watch.looked), watch.looked
     assert any("ServeReplica" in role for role in watch.looked), watch.looked
     assert "driver" in watch.looked
     assert not watch.guilty
 
 
-def test_again_everything_is_reused_and_nothing_starts(story: tuple[Path, list[dict[str, Any]], Watch]) -> None:
-    store, _, _ = story
+def test_again_everything_is_reused_and_nothing_starts(story: Story) -> None:
+    store = story.store
     done = subprocess.run(command("run", store, "--json"), capture_output=True, text=True, cwd=ROOT, check=True)
     *states, summary = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(e["step"], e["state"]) for e in states] == [(step, "reused") for step in STEPS]
     assert "step" not in summary
 
 
-def test_plan_names_the_field_that_changed_and_what_follows(story: tuple[Path, list[dict[str, Any]], Watch]) -> None:
-    store, _, _ = story
+def test_plan_names_the_field_that_changed_and_what_follows(story: Story) -> None:
+    store = story.store
     more = ["--json", "--set", "sparsity=0.6"]
     done = subprocess.run(command("plan", store, *more), capture_output=True, text=True, cwd=ROOT, check=True)
     planned = {fact["step"]: fact for fact in map(json.loads, done.stdout.splitlines())}
