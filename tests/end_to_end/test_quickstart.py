@@ -126,9 +126,10 @@ def test_no_finished_step_was_executed_again(story: Story) -> None:
     finished: set[str] = set()
     for told in story.runs:
         states = [(event["step"], event["state"]) for event in told if event["state"] != "event"]
-        assert {step for step, state in states if state == "reused"} == finished
-        assert not finished & {step for step, state in states if state != "reused"}
-        finished |= {step for step, state in states if state == "done"}
+        reused = {step for step, state in states if state == "reused"}
+        assert finished <= reused  # one that was killed between its record and telling of it is reused as well
+        assert not reused & {step for step, state in states if state != "reused"}
+        finished = reused | {step for step, state in states if state == "done"}
     assert finished == set(STEPS)
 
 

@@ -30,7 +30,8 @@ def test_a_worker_is_started_with_the_allocator_set_for_training(ray_cluster: No
     events: list[dict[str, Any]] = []
     run_remote(run_group, group, resources=Resources(), tell=events.append)
     (event,) = events
-    assert ALLOCATION.items() <= event["environment"].items()
+    assert ALLOCATION.keys() <= event["environment"].keys()
+    assert training_variables().items() <= event["environment"].items()
 
 
 def test_what_the_user_has_set_wins(monkeypatch: pytest.MonkeyPatch) -> None:
