@@ -73,7 +73,7 @@ def test_an_address_that_does_not_answer_is_told_at_once(scheme: str) -> None:
         before = time.monotonic()
         with pytest.raises(ClusterError) as caught:
             connect(address)
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 20  # Ray itself waits for minutes
     assert str(caught.value) == (
         f"cluster {address}: does not answer ([Errno 111] Connection refused); "
         "check --address, RAY_ADDRESS and the token"

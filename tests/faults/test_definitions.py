@@ -1,6 +1,6 @@
 """Hostile definitions: each is refused at once, with file, line and key, and leaves nothing on disk."""
 
-import time
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -28,11 +28,19 @@ def _nothing_is_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.fixture(autouse=True)
-def _in_under_a_second(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = time.process_time()  # not the wall's time: other work on the machine does not count
+def _calls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Count what is called, which no other work on the machine changes; the seconds are in tests/benchmarks."""
+    counted = 0
+
+    def count(*_: object) -> None:
+        nonlocal counted
+        counted += 1
+
+    sys.setprofile(count)
     yield
-    limit = 3 if "ten_thousand" in request.node.name else 1
-    assert time.process_time() - before < limit
+    sys.setprofile(None)
+    # about 1,100 a step when read, checked and ordered; what grows with the square of the steps is far over it
+    assert counted < (COUNT * 2_000 if "ten_thousand" in request.node.name else 100_000)
 
 
 def test_an_alias_bomb_is_refused_at_its_first_alias(tmp_path: Path) -> None:
@@ -156,7 +164,7 @@ def test_numbers_and_texts_without_end_are_cut_short(tmp_path: Path) -> None:
     assert line == f"news.yaml:10: steps.teacher.epochs: '{'x' * 78}… is not a whole number"
 
 
-def test_ten_thousand_steps_are_loaded_and_ordered_in_under_three_seconds(tmp_path: Path) -> None:
+def test_ten_thousand_steps_are_loaded_and_ordered(tmp_path: Path) -> None:
     edges = graph.dependencies(read(tmp_path, chain()))
     assert graph.order(edges) == [f"s{i}" for i in range(COUNT)]
     assert len(graph.dependants(edges, "s0")) == COUNT - 1
