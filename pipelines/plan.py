@@ -27,6 +27,7 @@ class Planned:
     record: Record | None
     reasons: list[str]
     fresh: bool = False  # made again in any case, whatever another run has made meanwhile
+    gone: str = ""  # the attempt that is whole, but what it left running is not there any more
 
     @property
     def reused(self) -> bool:
@@ -83,7 +84,9 @@ def _planned(name: str, job: Job, place: Place, what: dict[str, object], fresh: 
         return Planned(name, job, place, what, None, _why_not_made(place, what, job))
     damage = [f"its artifact is damaged: {text}" for text in place.verify(record)]
     gone = [text for text in [job.gone(place.artifact(record))] if text] if lasting and not damage else []
-    return Planned(name, job, place, what, None if damage or gone else record, damage + gone)
+    if gone:
+        return Planned(name, job, place, what, None, gone, gone=record.attempt)
+    return Planned(name, job, place, what, None if damage else record, damage)
 
 
 def _why_not_made(place: Place, what: dict[str, object], job: Job) -> list[str]:

@@ -171,7 +171,7 @@ class Runner:
         place.lease.acquire(lambda text: self._waits(step, text), self.stop)
         try:
             record = None if step.fresh else place.record()  # another run may have made it since the plan
-            if record is not None and not place.verify(record):
+            if record is not None and record.attempt != step.gone and not place.verify(record):
                 return _End(step.name, "reused", Artifact.load(place.artifact(record)))
             place.sweep()
             if step.fresh:
