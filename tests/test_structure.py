@@ -23,7 +23,8 @@ FORBIDDEN = {"cluster": {"jobs", "pipelines", "tests", "tensorflow", "tf_keras"}
 WORKERS_ONLY = {"tensorflow", "tf_keras", "tensorflow_model_optimization", "tensorflow_hub"}
 LIGHT = ("jobs/kinds", "jobs/data/sources", "jobs/techniques", "pipelines")
 MODALITIES = ("image", "text")
-HEAVY = WORKERS_ONLY | {"ray", "pyarrow", "numpy", "PIL", "sklearn", "tokenizers", "ai_edge_litert", "starlette"}
+HEAVY = WORKERS_ONLY | {"ray", "pyarrow", "numpy", "scipy", "PIL", "sklearn", "tokenizers", "ai_edge_litert"}
+HEAVY |= {"starlette", "safetensors", "h5py"}
 
 
 def sources() -> list[Path]:

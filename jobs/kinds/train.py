@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
+from jobs.data import files
 from jobs.fit import Recipe
 from jobs.job import Inputs, Job, Output
 from jobs.models.model import ModelSpec
@@ -41,6 +43,15 @@ class Train(Recipe, Job):
         wanted = self.model.backbone.modality
         if found is not None and found != wanted:
             yield ("model", "backbone"), f"reads {wanted} rows, but step '{self.data}' makes {found} rows"
+        for path in self.model.backbone.inputs():
+            if not files.is_uri(path) and not files.exists(path):
+                yield ("model", "backbone"), f"{path} does not exist"
+
+    def digest(self, memo: Callable[[Any], str]) -> str:
+        """Return the digest of the weights the backbone starts from."""
+        for path in self.model.backbone.inputs():
+            files.require(path)
+        return "\n".join(memo(path) for path in self.model.backbone.inputs())
 
     def model_spec(self, steps: Mapping[str, Job]) -> ModelSpec:
         """Return the model trained."""
@@ -52,7 +63,9 @@ class Train(Recipe, Job):
         from jobs.training import TrainWork
 
         recipe = Recipe.model_validate({name: getattr(self, name) for name in Recipe.model_fields})
-        work = TrainWork(self.model, recipe, self.strategy, inputs[self.data].folder, out.folder)
+        backbone = self.model.backbone.located(FilePath.cwd())
+        model = self.model.model_copy(update={"backbone": backbone})
+        work = TrainWork(model, recipe, self.strategy, inputs[self.data].folder, out.folder)
         group = Group(work, self.strategy, out.folder.name, out.checkpoints, self.retries, self.keep)
         run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop)
         return Model.load(out.folder)

@@ -39,6 +39,14 @@ def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0) 
     return keras.Model(inputs, outputs, name="model")
 
 
+def build_to_train(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int) -> Any:
+    """Build the model a training starts from: seeded weights, and the backbone's pretrained ones if it has any."""
+    model = build(spec, preprocess, classes, seed)
+    if (weights := spec.backbone.pretrained(preprocess)) is not None:
+        load_weights(model, weights, ", ".join(spec.backbone.inputs()) or "pretrained", partial=True)
+    return model
+
+
 def _inputs(keras: Any, preprocess: Preprocess) -> Any:
     if isinstance(preprocess, ImagePixels):
         return keras.Input((preprocess.height, preprocess.width, preprocess.channels), dtype="float32", name="image")
@@ -61,11 +69,16 @@ def _key(variable: Any) -> str:
     return name.split(":")[0]
 
 
-def load_weights(model: Any, weights: Mapping[str, Any], subject: str) -> None:
-    """Put `weights` into `model`; RequestError names the tensor that is missing, left over or of another shape."""
+def load_weights(model: Any, weights: Mapping[str, Any], subject: str, partial: bool = False) -> None:
+    """Put `weights` into `model`; RequestError names the tensor that is missing, left over or of another shape.
+
+    With `partial`, weights that are missing keep what they are.
+    """
     wanted = {_key(v): v for v in model.weights}
     for name, variable in wanted.items():
         if name not in weights:
+            if partial:
+                continue
             raise RequestError(f"{subject}: weight {name}", "is missing", f"shape {tuple(variable.shape)}")
         if tuple(weights[name].shape) != tuple(variable.shape):
             raise RequestError(
