@@ -1,4 +1,4 @@
-"""What a backbone is: fields, the modality it reads, its preprocessing, the layers it builds, and weights to start from."""
+"""What a backbone is: fields, the modality it reads, its preprocessing, its layers, and weights to start from."""
 
 from __future__ import annotations
 
