@@ -49,17 +49,40 @@ class Dropout(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**options)
         self.rate = rate
 
+    def mask_shape(self, inputs: Any) -> Any:
+        """Return the shape of the mask, which is broadcast over `inputs`: here one draw a value."""
+        return tf.shape(inputs)
+
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Zero a `rate` share of `inputs` and scale the rest, in training only."""
         key = key_for(self.name) if training and self.rate else None
         if key is None:
             return tf.identity(inputs)
-        kept = tf.random.stateless_uniform(tf.shape(inputs), key) >= self.rate
-        return tf.where(kept, inputs / (1 - self.rate), 0.0)
+        kept = tf.random.stateless_uniform(self.mask_shape(inputs), key) >= self.rate
+        return tf.where(kept, inputs / (1 - self.rate), tf.zeros([], inputs.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Return the fields the layer is rebuilt from."""
         return {**super().get_config(), "rate": self.rate}
+
+
+@keras.utils.register_keras_serializable("espalier")
+class SpatialDropout(Dropout):
+    """Dropout of whole channels (Tompson et al., 2015): `[rows, …, channels]`, one draw a row and channel."""
+
+    def mask_shape(self, inputs: Any) -> Any:
+        """Return `[rows, 1, …, channels]`."""
+        shape = tf.shape(inputs)
+        return tf.concat([shape[:1], tf.ones([len(inputs.shape) - 2], tf.int32), shape[-1:]], 0)
+
+
+@keras.utils.register_keras_serializable("espalier")
+class StochasticDepth(Dropout):
+    """Dropout of a residual branch (Huang et al., 2016): one draw a row; put it before the shortcut is added."""
+
+    def mask_shape(self, inputs: Any) -> Any:
+        """Return `[rows, 1, …]`."""
+        return tf.concat([tf.shape(inputs)[:1], tf.ones([len(inputs.shape) - 1], tf.int32)], 0)
 
 
 class Named:
