@@ -43,14 +43,21 @@ class Training:
         """Take one train step on a replica's shard; return its sums of loss, correct rows and rows."""
         import tensorflow as tf
 
-        x, y, weights, scale = batch
         with tf.GradientTape() as tape:
-            logits = tf.cast(self.model(x, training=True), tf.float32)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits) * weights
-            objective = tf.reduce_sum(losses) * scale + self.penalty() / replicas
+            logits = tf.cast(self.model(batch.x, training=True), tf.float32)
+            losses = self.losses(batch, logits) * batch.weights
+            objective = tf.reduce_sum(losses) * batch.scale + self.penalty() / replicas
         variables = self.model.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(objective, variables), variables, strict=True))
-        return _sums(y, logits, losses, weights)
+        return _sums(batch, logits, losses)
+
+    def losses(self, batch: Any, logits: Any) -> Any:
+        """Return the cross-entropy of each row, `float32[rows]`: of both its classes, where rows were mixed."""
+        import tensorflow as tf
+
+        own = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
+        other = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.other, logits)
+        return batch.share * own + (1 - batch.share) * other
 
     def penalty(self) -> Any:
         """Return the L1 and L2 penalties on kernels and embeddings."""
@@ -67,17 +74,16 @@ class Training:
         """Return a shard's sums of loss, correct rows and rows, in inference."""
         import tensorflow as tf
 
-        x, y, weights, _ = batch
-        logits = tf.cast(self.model(x, training=False), tf.float32)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits) * weights
-        return _sums(y, logits, losses, weights)
+        logits = tf.cast(self.model(batch.x, training=False), tf.float32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits) * batch.weights
+        return _sums(batch, logits, losses)
 
 
-def _sums(y: Any, logits: Any, losses: Any, weights: Any) -> tuple[Any, Any, Any]:
+def _sums(batch: Any, logits: Any, losses: Any) -> tuple[Any, Any, Any]:
     import tensorflow as tf
 
-    correct = tf.cast(tf.equal(tf.argmax(logits, 1, tf.int32), y), tf.float32) * weights
-    return tf.reduce_sum(losses), tf.reduce_sum(correct), tf.reduce_sum(weights)
+    correct = tf.cast(tf.equal(tf.argmax(logits, 1, tf.int32), batch.y), tf.float32) * batch.weights
+    return tf.reduce_sum(losses), tf.reduce_sum(correct), tf.reduce_sum(batch.weights)
 
 
 class Keeper(Protocol):

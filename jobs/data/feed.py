@@ -7,20 +7,35 @@ weight 0.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+class Batch(NamedTuple):
+    """One replica's shard of a global batch, as arrays; tensors of the same shapes once tf.data carries it."""
+
+    x: Any  # prepared rows `[rows, …]`; of a model with several inputs a dict of them by the inputs' names
+    y: Any  # int32[rows], classes
+    other: Any  # int32[rows], the class of the row that was mixed in; `y` where none was
+    share: Any  # float32[rows], what is left of the row's own class; 1 where nothing was mixed in
+    weights: Any  # float32[rows], 0 for a row that only fills up
+    scale: Any  # float32, 1 / rows of the global batch
+    teacher: Any  # float32[rows, classes], a teacher's logits; `[rows, 0]` without one
+
+
 class Feed:
     """Global batches of `batch_size` rows, reshuffled by `seed` every epoch; in order when `seed` is None.
 
-    `rows` has `gather(indices) -> (x, y)` and a length.
+    `rows` has `gather(indices) -> (x, y)` and a length; `teacher` holds a teacher's logits for all of them.
     """
 
-    def __init__(self, rows: Any, batch_size: int, seed: int | None) -> None:
+    def __init__(
+        self, rows: Any, batch_size: int, seed: int | None, teacher: NDArray[np.float32] | None = None
+    ) -> None:
         self.rows = rows
+        self.teacher = np.empty((len(rows), 0), np.float32) if teacher is None else teacher
         self.batch_size = batch_size
         self.seed = seed
         self.steps = -(-len(rows) // batch_size)
@@ -41,31 +56,40 @@ class Feed:
         batch = self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
         return batch[replica * len(batch) // replicas : (replica + 1) * len(batch) // replicas], len(batch)
 
-    def read(self, train_step: int, replica: int, replicas: int) -> tuple[Any, Any, Any, Any]:
-        """Return (x, labels, weights `float32[rows]`, 1/rows of the global batch) of one replica's shard."""
+    def read(self, train_step: int, replica: int, replicas: int) -> Batch:
+        """Return one replica's shard."""
         indices, total = self.shard(train_step, replica, replicas)
         weights = np.ones(len(indices), np.float32)
         if not len(indices):
             indices, weights = self.order(0)[:1], np.zeros(1, np.float32)
         x, y = self.rows.gather(indices)
-        if x.dtype == np.uint8:
-            x = x.astype(np.float32)
-        return x, y.astype(np.int32), weights, np.float32(1 / total)
+        if isinstance(x, dict):
+            x = {name: _numbers(part) for name, part in x.items()}
+        else:
+            x = _numbers(x)
+        y = y.astype(np.int32)
+        share = np.ones(len(y), np.float32)
+        return Batch(x, y, y, share, weights, np.float32(1 / total), self.teacher.take(indices, 0))
 
     def batches(self, start: int, first: int, local: int, replicas: int) -> Any:
         """Return an endless tf.data set of the shards of replicas `first` … `first+local-1` from train step `start`."""
         import tensorflow as tf
 
-        x = self.read(0, 0, 1)[0]
+        example = self.read(0, 0, 1)
+        parts = tf.nest.flatten(example)
 
         def load(k: Any) -> Any:
-            return self.read(start + int(k) // local, first + int(k) % local, replicas)
+            return tf.nest.flatten(self.read(start + int(k) // local, first + int(k) % local, replicas))
 
         def shaped(k: Any) -> Any:
-            parts = tf.numpy_function(load, [k], [x.dtype, tf.int32, tf.float32, tf.float32], stateful=False)
-            for part, shape in zip(parts, ([None, *x.shape[1:]], [None], [None], []), strict=True):
-                part.set_shape(shape)
-            return tuple(parts)
+            loaded = tf.numpy_function(load, [k], [part.dtype for part in parts], stateful=False)
+            for tensor, part in zip(loaded, parts, strict=True):
+                tensor.set_shape([None, *part.shape[1:]] if part.shape else [])
+            return tf.nest.pack_sequence_as(example, loaded)
 
         counter = tf.data.Dataset.counter()
         return counter.map(shaped, num_parallel_calls=1, deterministic=True).prefetch(4)
+
+
+def _numbers(x: NDArray[Any]) -> NDArray[Any]:
+    return x.astype(np.float32) if x.dtype == np.uint8 else x

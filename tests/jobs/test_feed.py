@@ -27,9 +27,9 @@ def test_every_row_is_seen_once_an_epoch_for_any_number_of_replicas(rows: int, b
         for step in range(epoch * feed.steps, (epoch + 1) * feed.steps):
             share = 0.0
             for replica in range(replicas):
-                _, y, weights, scale = feed.read(step, replica, replicas)
-                seen += [int(v) for v, w in zip(y, weights, strict=True) if w]
-                share += float(weights.sum() * scale)
+                batch = feed.read(step, replica, replicas)
+                seen += [int(v) for v, w in zip(batch.y, batch.weights, strict=True) if w]
+                share += float(batch.weights.sum() * batch.scale)
             assert share == pytest.approx(1)  # the weights of a global batch sum to one mean
         assert sorted(seen) == list(range(rows))
 
@@ -44,12 +44,28 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_a_replica_without_rows_gets_one_of_weight_zero() -> None:
-    x, y, weights, scale = Feed(Numbers(9), 8, None).read(1, 0, 2)
-    assert (len(x), len(y), weights.tolist(), float(scale)) == (1, 1, [0.0], 1.0)
+    batch = Feed(Numbers(9), 8, None).read(1, 0, 2)
+    assert (len(batch.x), len(batch.y), batch.weights.tolist(), float(batch.scale)) == (1, 1, [0.0], 1.0)
 
 
 def test_batches_go_on_from_any_train_step() -> None:
     feed = Feed(Numbers(10), 4, seed=0)
     batches = feed.batches(start=2, first=0, local=1, replicas=1).take(2)
-    found = [y.numpy().tolist() for _, y, _, _ in batches]
-    assert found == [feed.read(2, 0, 1)[1].tolist(), feed.read(3, 0, 1)[1].tolist()]
+    found = [batch.y.numpy().tolist() for batch in batches]
+    assert found == [feed.read(2, 0, 1).y.tolist(), feed.read(3, 0, 1).y.tolist()]
+
+
+class Named(Numbers):
+    def gather(self, indices: Any) -> tuple[Any, Any]:
+        x, y = super().gather(indices)
+        return {"tokens": x.astype(np.int32), "image": x}, y
+
+
+def test_rows_of_several_inputs_and_a_teachers_logits_come_along() -> None:
+    teacher = np.arange(20, dtype=np.float32).reshape(10, 2)
+    feed = Feed(Named(10), 4, 0, teacher)
+    for batch in feed.batches(start=0, first=0, local=1, replicas=1).take(2):
+        rows = batch.y.numpy()
+        np.testing.assert_array_equal(batch.x["tokens"][:, 0], rows)
+        np.testing.assert_array_equal(batch.x["image"][:, 0], rows.astype(np.float32))
+        np.testing.assert_array_equal(batch.teacher, teacher[rows])
