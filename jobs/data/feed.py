@@ -63,10 +63,7 @@ class Feed:
         if not len(indices):
             indices, weights = self.order(0)[:1], np.zeros(1, np.float32)
         x, y = self.rows.gather(indices)
-        if isinstance(x, dict):
-            x = {name: _numbers(part) for name, part in x.items()}
-        else:
-            x = _numbers(x)
+        x = {name: _numbers(part) for name, part in x.items()} if isinstance(x, dict) else _numbers(x)
         y = y.astype(np.int32)
         share = np.ones(len(y), np.float32)
         return Batch(x, y, y, share, weights, np.float32(1 / total), self.teacher.take(indices, 0))
