@@ -27,9 +27,9 @@ def test_every_row_is_seen_once_an_epoch_for_any_number_of_replicas(rows: int, b
         for step in range(epoch * feed.steps, (epoch + 1) * feed.steps):
             share = 0.0
             for replica in range(replicas):
-                batch = feed.read(step, replica, replicas)
-                seen += [int(v) for v, w in zip(batch.y, batch.weights, strict=True) if w]
-                share += float(batch.weights.sum() * batch.scale)
+                shard = feed.read(step, replica, replicas)
+                seen += [int(v) for v, w in zip(shard.y, shard.weights, strict=True) if w]
+                share += float(shard.weights.sum() * shard.scale)
             assert share == pytest.approx(1)  # the weights of a global batch sum to one mean
         assert sorted(seen) == list(range(rows))
 
