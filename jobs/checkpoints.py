@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.artifacts import Epoch
 from jobs.models.model import read_weights, write_weights
+from jobs.spec import Spec
 
 Kept = tuple[list[Epoch], dict[str, Any]]
 _NAME = re.compile(r"phase(\d{3})-epoch(\d{6})")
@@ -89,3 +90,22 @@ def is_whole(folder: Folder) -> bool:
         return False
     sums = json.loads(folder.read_bytes(SEAL))
     return bool(sums) and all(folder.exists(name) and folder.sha256(name) == sha256 for name, sha256 in sums.items())
+
+
+class Link(Spec):
+    """What one finished stage leaves for the next: the history so far; the weights lie beside it."""
+
+    history: list[Epoch]
+
+
+def write_link(path: Path, link: Link, weights: Mapping[str, Any]) -> None:
+    """Write what a stage leaves into the folder `path`."""
+    (path / "link.json").write_text(link.model_dump_json())
+    write_weights(path / "weights.npz", weights)
+
+
+def read_link(kept: Folder) -> tuple[Link, dict[str, Any]]:
+    """Return what `write_link` wrote."""
+    path = kept.fetch()
+    link = Link.model_validate_json((path / "link.json").read_text())
+    return link, read_weights((path / "weights.npz").read_bytes(), str(kept))

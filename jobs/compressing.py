@@ -13,22 +13,17 @@ import numpy as np
 from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Epoch, Finding, Model
+from jobs.checkpoints import Link, read_link, write_link
 from jobs.convert import to_litert
 from jobs.data.encode import encoded
 from jobs.fit import fit
-from jobs.models.model import ModelSpec, build, load_weights, read_weights, write_weights
-from jobs.spec import Spec
+from jobs.models.model import ModelSpec, build, load_weights, read_weights
+from jobs.product import Product, golden_of, write_model
 from jobs.strategies.strategy import Strategy
 from jobs.techniques.technique import Context, Technique
-from jobs.training import Product, feeds_of, golden_of, write_model
+from jobs.training import class_weights, feeds_of
 
 Weights = dict[str, Any]
-
-
-class Link(Spec):
-    """What one finished technique leaves for the next: the history so far; the weights lie beside it."""
-
-    history: list[Epoch]
 
 
 @dataclass(frozen=True)
@@ -85,11 +80,9 @@ class Chain:
         kept = self.keeper.product(name)
         if kept is None:
             link, weights = self._tuned(index, technique)
-            kept = self.keeper.keep(name, lambda path: _write_link(path, link, weights))
-        path: Path = kept.fetch()
-        link = Link.model_validate_json((path / "link.json").read_text())
+            kept = self.keeper.keep(name, lambda path: write_link(path, link, weights))
+        link, self.weights = read_link(kept)
         self.history = link.history
-        self.weights = read_weights((path / "weights.npz").read_bytes(), str(kept))
 
     def _tuned(self, index: int, technique: Technique) -> tuple[Link, Weights]:
         recipe = technique.recipe()
@@ -98,7 +91,9 @@ class Chain:
         feeds = feeds_of(self.dataset, self.artifact.preprocess, self.folder, recipe)
         with self.engine.scope():
             training = technique.prepare(self.built(), self.context(index, recipe.epochs * feeds[0].steps))
-            training.l1, training.l2 = self.spec.l1, self.spec.l2
+        training.l1, training.l2 = self.spec.l1, self.spec.l2
+        training.label_smoothing = recipe.label_smoothing
+        training.class_weights = class_weights(recipe, self.dataset.classes, feeds[0].rows.y)
         history = fit(self.engine, training, *feeds, recipe, self.keeper, index, technique.model_dump()["kind"])
         weights = technique.finish(training)
         kept_promises(technique.promise(self.weights, weights, None))
@@ -141,8 +136,3 @@ def kept_promises(findings: Iterable[Finding]) -> list[Finding]:
             text = f"{finding.what}{where} is {finding.measured}"
             raise StepError(f"{finding.technique} broke its promise", text, finding.promised)
     return found
-
-
-def _write_link(path: Path, link: Link, weights: Weights) -> None:
-    (path / "link.json").write_text(link.model_dump_json())
-    write_weights(path / "weights.npz", weights)

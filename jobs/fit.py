@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
-
-from pydantic import Field
+from typing import Any, Protocol
 
 from cluster.errors import StepError
 from jobs.artifacts import Epoch
-from jobs.spec import Spec
+from jobs.recipe import EarlyStopping, Recipe, TrainRecipe
 from jobs.strategies.strategy import Engine
-
-
-class Recipe(Spec):
-    """How long, how fast and on what batches a model is trained."""
-
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
-    batch_size: Annotated[int, Field(ge=1, description="Rows a train step over all workers: the global batch")] = 64
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    schedule: Literal["constant", "cosine"] = "cosine"
-    warmup: Annotated[float, Field(ge=0, lt=1, description="Share of the train steps the rate rises over")] = 0.05
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
 @dataclass
@@ -37,6 +23,9 @@ class Training:
     seed: int
     l1: float = 0.0
     l2: float = 0.0
+    label_smoothing: float = 0.0
+    class_weights: Sequence[float] | None = None
+    scales_loss: bool = False
     before_step: list[Callable[[Any], None]] = field(default_factory=list)
 
     def apply(self, batch: Any, replicas: int) -> tuple[Any, Any, Any]:
@@ -47,17 +36,30 @@ class Training:
             logits = tf.cast(self.model(batch.x, training=True), tf.float32)
             losses = self.losses(batch, logits) * batch.weights
             objective = tf.reduce_sum(losses) * batch.scale + self.penalty() / replicas
+            if self.scales_loss:
+                objective = self.optimizer.get_scaled_loss(objective)
         variables = self.model.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(objective, variables), variables, strict=True))
+        gradients = tape.gradient(objective, variables)
+        if self.scales_loss:
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return _sums(batch, logits, losses)
 
     def losses(self, batch: Any, logits: Any) -> Any:
         """Return the cross-entropy of each row, `float32[rows]`: of both its classes, where rows were mixed."""
+        own, other = self._cross_entropy(batch.y, logits), self._cross_entropy(batch.other, logits)
+        return batch.share * own + (1 - batch.share) * other
+
+    def _cross_entropy(self, labels: Any, logits: Any) -> Any:
         import tensorflow as tf
 
-        own = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits)
-        other = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.other, logits)
-        return batch.share * own + (1 - batch.share) * other
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if self.label_smoothing:
+            uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=1)
+            losses = (1 - self.label_smoothing) * losses + self.label_smoothing * uniform
+        if self.class_weights is not None:
+            losses *= tf.gather(tf.constant(self.class_weights, tf.float32), labels)
+        return losses
 
     def penalty(self) -> Any:
         """Return the L1 and L2 penalties on kernels and embeddings."""
@@ -96,24 +98,6 @@ class Keeper(Protocol):
         """Keep a checkpoint of the epoch that ended last."""
 
 
-def optimizer_of(recipe: Recipe, train_steps: int) -> Any:
-    """Make the optimizer; its rate follows the recipe's schedule over `train_steps`."""
-    import tf_keras as keras
-
-    rate: Any = recipe.learning_rate
-    if recipe.schedule == "cosine":
-        rise = int(recipe.warmup * train_steps)
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if rise else recipe.learning_rate,
-            max(1, train_steps - rise),
-            warmup_target=recipe.learning_rate if rise else None,
-            warmup_steps=rise,
-        )
-    if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
-    return keras.optimizers.Adam(rate)
-
-
 def fit(
     engine: Engine,
     training: Training,
@@ -126,22 +110,57 @@ def fit(
 ) -> list[Epoch]:
     """Train for `recipe.epochs` epochs, going on from the newest checkpoint of this phase; return the history.
 
-    Raises StepError naming the train step when the loss stops being finite.
+    Ends in the weights of the last epoch, or of the best one when the recipe stops early; with a moving average, in
+    that. Raises StepError naming the train step when the loss stops being finite.
     """
     with engine.scope():
         training.optimizer.build(training.model.trainable_variables)
+    averaged = isinstance(recipe, TrainRecipe) and recipe.ema is not None
+    stopping = recipe.early_stopping if isinstance(recipe, TrainRecipe) else None
     history: list[Epoch] = []
+    best: dict[str, Any] = {}
     if (kept := keeper.resume(phase)) is not None:
         history, arrays = kept
+        best = {f"w/{name[2:]}": value for name, value in arrays.items() if name.startswith(BEST)}
         engine.restore(training, arrays)
     for epoch in range(len(history), recipe.epochs):
+        if stopping is not None and is_over(history, stopping):
+            break
         started = time.perf_counter()
         sums = engine.train(training, train, epoch * train.steps, (epoch + 1) * train.steps)
         seconds = time.perf_counter() - started
         _check_finite(sums[0], engine)
+        arrays = engine.read(training)
+        if averaged:
+            training.optimizer.finalize_variable_values(training.model.trainable_variables)
         history.append(_epoch(name, epoch, sums, engine.evaluate(training, validation), seconds))
-        keeper.epoch_done(phase, history, engine.read(training))
+        if stopping is not None and best_epoch(history, stopping.metric) == len(history):
+            best = _weights(engine.read(training))
+        if averaged:
+            engine.restore(training, arrays)
+        keeper.epoch_done(phase, history, arrays | {f"{BEST}{name[2:]}": value for name, value in best.items()})
+    if averaged:
+        training.optimizer.finalize_variable_values(training.model.trainable_variables)
+    engine.restore(training, best)
     return history
+
+
+BEST = "b/"  # weights of the best epoch in a checkpoint, beside those of the last
+
+
+def _weights(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arrays.items() if name.startswith("w/")}
+
+
+def best_epoch(history: Sequence[Epoch], metric: str) -> int:
+    """Return the number, from one, of the first epoch with the least validation loss or the highest accuracy."""
+    values = [e.validation_loss if metric == "loss" else -e.validation_accuracy for e in history]
+    return values.index(min(values)) + 1
+
+
+def is_over(history: Sequence[Epoch], stopping: EarlyStopping) -> bool:
+    """Say whether the last `patience` epochs brought nothing better."""
+    return bool(history) and len(history) - best_epoch(history, stopping.metric) >= stopping.patience
 
 
 def _check_finite(loss: float, engine: Engine) -> None:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from cluster.errors import StepError
 from cluster.folder import Folder
-from jobs.artifacts import Dataset, Epoch, Finding, Model
-from jobs.convert import to_litert
+from jobs.artifacts import Dataset, Epoch
+from jobs.checkpoints import Link, read_link, write_link
 from jobs.data.encode import encoded
 from jobs.data.feed import Feed
 from jobs.data.preprocess import Preprocess
-from jobs.data.shards import read, read_texts
-from jobs.fit import Recipe, Training, fit, optimizer_of
-from jobs.models.model import ModelSpec, build, build_to_train, weights_of, write_weights
-from jobs.runtime.classifier import Raw, write_golden
+from jobs.fit import Training, best_epoch, fit
+from jobs.models.model import (
+    ModelSpec,
+    build_to_train,
+    frozen_backbone,
+    in_head,
+    load_weights,
+    weights_of,
+)  # fmt: skip
+from jobs.optimizers import precision, precision_of, train_optimizer_of
+from jobs.product import Product, golden_of, write_model
+from jobs.recipe import Recipe, TrainRecipe, unknown_classes
 from jobs.spec import Spec
 from jobs.strategies.strategy import Strategy
-
-SERVED = "model.tflite"
 
 
 class Prepared(Spec):
@@ -37,7 +42,7 @@ class TrainWork:
     """Trains `model` on the data set in `data` and leaves the artifact in `out`; picklable."""
 
     model: ModelSpec
-    recipe: Recipe
+    recipe: TrainRecipe
     strategy: Strategy
     data: Folder
     out: Folder
@@ -46,19 +51,78 @@ class TrainWork:
         """Train in every worker; worker 0 writes the artifact."""
         dataset = Dataset.load(self.data)
         folder, preprocess = _preprocessing(self.model, dataset, keeper)
-        feeds = feeds_of(dataset, preprocess, folder, self.recipe)
-        with engine.scope():
-            model = build_to_train(self.model, preprocess, len(dataset.classes), self.recipe.seed)
-            optimizer = optimizer_of(self.recipe, self.recipe.epochs * feeds[0].steps)
-        training = Training(model, optimizer, self.recipe.seed, self.model.l1, self.model.l2)
-        keeper.tell({"start": "training", "epochs": self.recipe.epochs})
-        history = fit(engine, training, *feeds, self.recipe, keeper, phase=0, name="train")
+        recipe = self._resolved()
+        with engine.scope(), precision(recipe.precision):
+            model = build_to_train(self.model, preprocess, len(dataset.classes), recipe.seed)
+        stage = Stage(self.model, dataset, preprocess, folder, engine, keeper)
+        history = stage.head_alone(model, recipe.head_recipe()) if recipe.frozen_epochs else []
+        history = history + stage.train(model, recipe, 0, "train")
         weights = weights_of(model)
         if keeper.rank == 0:
             keeper.tell({"start": "converting"})
-            golden, recipe = golden_of(dataset), self.recipe.model_dump(mode="json")
-            product = Product(self.model, preprocess, dataset.classes, weights, self.strategy, golden, recipe)
+            golden, facts = golden_of(dataset), recipe.model_dump(mode="json")
+            product = Product(self.model, preprocess, dataset.classes, weights, self.strategy, golden, facts)
             write_model(self.out, folder, product, history)
+
+    def _resolved(self) -> TrainRecipe:
+        """Return the recipe with the precision of the devices at hand."""
+        import tensorflow as tf
+
+        chosen = precision_of(self.recipe, tf.config.list_physical_devices("GPU"))
+        return self.recipe.model_copy(update={"precision": chosen})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the stages of one training share, in one worker."""
+
+    spec: ModelSpec
+    dataset: Dataset
+    preprocess: Preprocess
+    folder: Path
+    engine: Any
+    keeper: Any
+
+    def train(self, model: Any, recipe: TrainRecipe, phase: int, name: str) -> list[Epoch]:
+        """Fit `model` as `recipe` says and return the history."""
+        feeds = feeds_of(self.dataset, self.preprocess, self.folder, recipe)
+        weights = class_weights(recipe, self.dataset.classes, feeds[0].rows.y)
+        with self.engine.scope():
+            optimizer = train_optimizer_of(recipe, recipe.epochs * feeds[0].steps, in_head)
+        training = Training(
+            model, optimizer, recipe.seed, self.spec.l1, self.spec.l2, recipe.label_smoothing, weights,
+            scales_loss=recipe.precision == "mixed_float16",
+        )  # fmt: skip
+        self.keeper.tell({"start": f"{name}ing" if name == "train" else name, "epochs": recipe.epochs})
+        history = fit(self.engine, training, *feeds, recipe, self.keeper, phase, name)
+        if len(history) < recipe.epochs and recipe.early_stopping:
+            best = best_epoch(history, recipe.early_stopping.metric)
+            self.keeper.tell({"stopped early": f"after epoch {len(history)}, in the weights of epoch {best}"})
+        return history
+
+    def head_alone(self, model: Any, recipe: TrainRecipe) -> list[Epoch]:
+        """Train the head with the backbone frozen, or take over what an earlier attempt finished."""
+        kept = self.keeper.product("head")
+        if kept is None:
+            with frozen_backbone(model):
+                history = self.train(model, recipe, 1, "head")
+            weights = weights_of(model)
+            kept = self.keeper.keep("head", lambda path: write_link(path, Link(history=history), weights))
+        link, weights = read_link(kept)
+        load_weights(model, weights, str(kept))
+        return link.history
+
+
+def class_weights(recipe: Recipe, classes: list[str], labels: Any) -> list[float] | None:
+    """Return the weight of each class in the loss: as given, 1 where not; balanced: rows / (classes · its rows)."""
+    if recipe.class_weights is None:
+        return None
+    for name in unknown_classes(recipe, classes):
+        raise StepError(f"class_weights.{name}", "is no class of the data", ", ".join(classes))
+    if isinstance(recipe.class_weights, dict):
+        return [recipe.class_weights.get(name, 1.0) for name in classes]
+    counts = np.bincount(labels, minlength=len(classes))
+    return [len(labels) / (len(classes) * max(1, int(count))) for count in counts]
 
 
 def _preprocessing(model: ModelSpec, dataset: Dataset, keeper: Any) -> tuple[Path, Preprocess]:
@@ -78,61 +142,3 @@ def feeds_of(dataset: Dataset, preprocess: Preprocess, folder: Path, recipe: Rec
     train = encoded(dataset, preprocess, "train", folder)
     validation = encoded(dataset, preprocess, "validation", folder)
     return Feed(train, recipe.batch_size, recipe.seed), Feed(validation, max(recipe.batch_size, 256), None)
-
-
-def golden_of(dataset: Dataset, count: int = 4) -> list[Raw]:
-    """Return the first raw rows of the validation split: what a served copy of the model is tried on."""
-    shard = dataset.folder.fetch() / "validation.arrow"
-    if dataset.modality == "text":
-        return list(next(iter(read_texts(shard).batches(count))))
-    x, _ = read(shard).gather(np.arange(min(count, dataset.rows["validation"])))
-    return [_png(pixels) for pixels in x]
-
-
-def _png(pixels: Any) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-@dataclass(frozen=True)
-class Product:
-    """A trained model as plain values, and how its file is made."""
-
-    spec: ModelSpec
-    preprocess: Preprocess
-    classes: list[str]
-    weights: dict[str, Any]
-    strategy: Strategy
-    golden: list[Raw]
-    recipe: dict[str, Any]
-    file: bytes | None = None
-    chain: tuple[dict[str, Any], ...] = ()
-    findings: tuple[Finding, ...] = ()
-
-
-def write_model(out: Folder, preprocess_folder: Path, product: Product, history: list[Epoch]) -> Model:
-    """Write weights, preprocessing and the served file into `out`, with the facts."""
-    plain = build(product.spec, product.preprocess, len(product.classes))
-    for variable in plain.weights:
-        variable.assign(product.weights[variable.name.split(":")[0]])
-    served = to_litert(plain) if product.file is None else product.file
-    with out.filling() as path:
-        write_weights(path / "weights.npz", product.weights)
-        (path / SERVED).write_bytes(served)
-        write_golden(path, product.golden)
-        for name in product.preprocess.files():
-            (path / name).write_bytes((preprocess_folder / name).read_bytes())
-    return Model(
-        spec=product.spec.model_dump(mode="json"),
-        classes=product.classes,
-        preprocess=product.preprocess,
-        chain=list(product.chain),
-        history=history,
-        findings=list(product.findings),
-        served=SERVED,
-        parameters=int(plain.count_params()),
-        size_bytes=len(served),
-        recipe=product.recipe,
-        strategy=product.strategy.model_dump(mode="json"),
-    ).save(out)

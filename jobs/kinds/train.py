@@ -12,14 +12,14 @@ from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
 from jobs.data import files
-from jobs.fit import Recipe
 from jobs.job import Inputs, Job, Output
 from jobs.models.model import ModelSpec
+from jobs.recipe import TrainRecipe
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
 
 
-class Train(Recipe, Job):
+class Train(TrainRecipe, Job):
     """Train a backbone and its head; ends in weights, history and a float32 LiteRT file."""
 
     job: Literal["train"] = "train"
@@ -62,7 +62,7 @@ class Train(Recipe, Job):
         from jobs.strategies.ray_train import Group, run_group
         from jobs.training import TrainWork
 
-        recipe = Recipe.model_validate({name: getattr(self, name) for name in Recipe.model_fields})
+        recipe = TrainRecipe.model_validate({name: getattr(self, name) for name in TrainRecipe.model_fields})
         backbone = self.model.backbone.located(FilePath.cwd())
         model = self.model.model_copy(update={"backbone": backbone})
         work = TrainWork(model, recipe, self.strategy, inputs[self.data].folder, out.folder)

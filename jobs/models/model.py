@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ from cluster.errors import RequestError
 from jobs.data.preprocess import ImagePixels, Preprocess, WordPieces
 from jobs.models.backbone import Backbone
 from jobs.spec import Spec
+
+HEAD = "logits"
 
 
 class ModelSpec(Spec):
@@ -34,8 +37,8 @@ def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0) 
     x = spec.backbone.features(inputs, preprocess, seed)
     if spec.dropout:
         x = Dropout(spec.dropout, name="dropout")(x)
-    start = Named(seed).initializer(keras.initializers.GlorotUniform, "logits")
-    outputs = keras.layers.Dense(classes, kernel_initializer=start, name="logits")(x)
+    start = Named(seed).initializer(keras.initializers.GlorotUniform, HEAD)
+    outputs = keras.layers.Dense(classes, kernel_initializer=start, name=HEAD)(x)
     return keras.Model(inputs, outputs, name="model")
 
 
@@ -52,6 +55,24 @@ def _inputs(keras: Any, preprocess: Preprocess) -> Any:
         return keras.Input((preprocess.height, preprocess.width, preprocess.channels), dtype="float32", name="image")
     assert isinstance(preprocess, WordPieces)
     return keras.Input((preprocess.length,), dtype="int32", name="tokens")
+
+
+def in_head(variable: Any) -> bool:
+    """Say whether a variable is the head's: the logits'; all others are the backbone's."""
+    return bool(variable.name.startswith(f"{HEAD}/"))
+
+
+@contextmanager
+def frozen_backbone(model: Any) -> Iterator[None]:
+    """Let the head alone learn inside the block; frozen batch normalisation uses its averages, and keeps them."""
+    frozen = [layer for layer in model.layers if layer.name != HEAD and layer.trainable]
+    for layer in frozen:
+        layer.trainable = False
+    try:
+        yield
+    finally:
+        for layer in frozen:
+            layer.trainable = True
 
 
 def penalised(model: Any) -> list[Any]:

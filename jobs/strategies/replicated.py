@@ -76,11 +76,11 @@ class Replicated:
         return arrays | {f"o/{i}": v.numpy() for i, v in enumerate(training.optimizer.variables)}
 
     def restore(self, training: Any, arrays: dict[str, Any]) -> None:
-        """Put arrays that `read` returned back."""
-        for i, variable in enumerate(training.model.weights):
-            variable.assign(arrays[f"w/{i}"])
-        for i, variable in enumerate(training.optimizer.variables):
-            variable.assign(arrays[f"o/{i}"])
+        """Put arrays that `read` returned back; what is left out stays as it is."""
+        for letter, variables in (("w", training.model.weights), ("o", training.optimizer.variables)):
+            for i, variable in enumerate(variables):
+                if (value := arrays.get(f"{letter}/{i}")) is not None:
+                    variable.assign(value)
 
     def _reset(self) -> None:
         for variable in self.strategy.experimental_local_results(self.sums):

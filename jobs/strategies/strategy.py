@@ -37,7 +37,7 @@ class Engine(Protocol):
         """Return weights and optimizer state as arrays by name."""
 
     def restore(self, training: Any, arrays: dict[str, Any]) -> None:
-        """Put arrays that `read` returned back."""
+        """Put arrays that `read` returned back; what is left out stays as it is."""
 
 
 class Strategy(Choice):

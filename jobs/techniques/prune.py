@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from jobs.artifacts import Finding
-from jobs.fit import Recipe, Training, optimizer_of
+from jobs.fit import Training
 from jobs.models.backbone import Backbone
 from jobs.models.model import weights_of
+from jobs.recipe import Recipe
 from jobs.strategies.strategy import Strategy
 from jobs.techniques.technique import Context, Technique
 
@@ -41,6 +42,8 @@ class Prune(Recipe, Technique):
         """Wrap every kernel in TFMOT's pruning wrapper; masks are updated over the first three quarters."""
         import tensorflow as tf
         import tensorflow_model_optimization as tfmot
+
+        from jobs.optimizers import optimizer_of
 
         end = max(1, int(context.train_steps * 0.75))
         every = max(1, min(100, end // 10))

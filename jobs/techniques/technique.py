@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from jobs.artifacts import Finding
-from jobs.fit import Recipe, Training
+from jobs.fit import Training
 from jobs.models.backbone import Backbone
+from jobs.recipe import Recipe
 from jobs.spec import Choice
 from jobs.strategies.strategy import Strategy
 

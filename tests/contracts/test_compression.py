@@ -13,9 +13,9 @@ from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.compressing import CompressWork, calibration_rows
-from jobs.fit import Recipe
 from jobs.models import Backbone
 from jobs.models.model import ModelSpec, read_weights
+from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Single
 from jobs.techniques import Technique
@@ -51,7 +51,7 @@ def trained(
         spec = ModelSpec.model_validate({"backbone": fields})
         data = digits if spec.backbone.modality == "image" else texts
         out = Folder.parse(str(root / "model"))
-        work = TrainWork(spec, Recipe(epochs=2, batch_size=64, learning_rate=0.01), Single(), data, out)
+        work = TrainWork(spec, TrainRecipe(epochs=2, batch_size=64, learning_rate=0.01), Single(), data, out)
         work(Single().engine(), MemoryKeeper(root))
         made[kind] = (data, out)
     return made

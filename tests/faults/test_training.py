@@ -19,8 +19,8 @@ from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Model
 from jobs.checkpoints import newest, write
-from jobs.fit import Recipe
 from jobs.models.model import ModelSpec, read_weights
+from jobs.recipe import TrainRecipe
 from jobs.strategies import DataParallel
 from jobs.training import TrainWork
 from tests.rig import TINY, DoAfterEpoch, KillOnce, epochs_of
@@ -44,7 +44,7 @@ class Training:
         model = ModelSpec.model_validate({"backbone": TINY, "dropout": 0.2, "l2": 1e-4})
         strategy = DataParallel(workers=2)
         out = Folder.parse(str(self.root / "out"))
-        work = TrainWork(model, Recipe(epochs=EPOCHS, batch_size=200, **recipe), strategy, self.data, out)
+        work = TrainWork(model, TrainRecipe(epochs=EPOCHS, batch_size=200, **recipe), strategy, self.data, out)
         group = Group(
             DoAfterEpoch(work, act.rank, act) if act else work,
             strategy,

@@ -10,8 +10,10 @@ from jobs.artifacts import Dataset
 from jobs.data.encode import encoded
 from jobs.data.feed import Feed
 from jobs.data.preparing import preprocess_of
-from jobs.fit import Recipe, Training, fit, optimizer_of
+from jobs.fit import Training, fit
 from jobs.models.model import ModelSpec, build, load_weights, weights_of
+from jobs.optimizers import optimizer_of
+from jobs.recipe import Recipe
 from jobs.strategies import Single
 from tests.rig import TINY, MemoryKeeper
 

@@ -18,9 +18,9 @@ from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Endpoint, Model
-from jobs.fit import Recipe
 from jobs.kinds import Deploy
 from jobs.models.model import ModelSpec
+from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Single
 from jobs.training import TrainWork
@@ -34,7 +34,7 @@ def model(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     root = tmp_path_factory.mktemp("served")
     out = Folder.parse(str(root / "model"))
     spec = ModelSpec.model_validate({"backbone": TINY})
-    work = TrainWork(spec, Recipe(epochs=1, batch_size=64, learning_rate=0.01), Single(), digits, out)
+    work = TrainWork(spec, TrainRecipe(epochs=1, batch_size=64, learning_rate=0.01), Single(), digits, out)
     work(Single().engine(), MemoryKeeper(root))
     return out
 

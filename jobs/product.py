@@ -1,0 +1,80 @@
+"""Writes a trained or compressed model as an artifact: weights, preprocessing, the served file, rows to try it on."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cluster.folder import Folder
+from jobs.artifacts import Dataset, Epoch, Finding, Model
+from jobs.convert import to_litert
+from jobs.data.preprocess import Preprocess
+from jobs.data.shards import read, read_texts
+from jobs.models.model import ModelSpec, build, write_weights
+from jobs.runtime.classifier import Raw, write_golden
+from jobs.strategies.strategy import Strategy
+
+SERVED = "model.tflite"
+
+
+def golden_of(dataset: Dataset, count: int = 4) -> list[Raw]:
+    """Return the first raw rows of the validation split: what a served copy of the model is tried on."""
+    shard = dataset.folder.fetch() / "validation.arrow"
+    if dataset.modality == "text":
+        return list(next(iter(read_texts(shard).batches(count))))
+    x, _ = read(shard).gather(np.arange(min(count, dataset.rows["validation"])))
+    return [_png(pixels) for pixels in x]
+
+
+def _png(pixels: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Product:
+    """A trained model as plain values, and how its file is made."""
+
+    spec: ModelSpec
+    preprocess: Preprocess
+    classes: list[str]
+    weights: dict[str, Any]
+    strategy: Strategy
+    golden: list[Raw]
+    recipe: dict[str, Any]
+    file: bytes | None = None
+    chain: tuple[dict[str, Any], ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def write_model(out: Folder, preprocess_folder: Path, product: Product, history: list[Epoch]) -> Model:
+    """Write weights, preprocessing and the served file into `out`, with the facts."""
+    plain = build(product.spec, product.preprocess, len(product.classes))
+    for variable in plain.weights:
+        variable.assign(product.weights[variable.name.split(":")[0]])
+    served = to_litert(plain) if product.file is None else product.file
+    with out.filling() as path:
+        write_weights(path / "weights.npz", product.weights)
+        (path / SERVED).write_bytes(served)
+        write_golden(path, product.golden)
+        for name in product.preprocess.files():
+            (path / name).write_bytes((preprocess_folder / name).read_bytes())
+    return Model(
+        spec=product.spec.model_dump(mode="json"),
+        classes=product.classes,
+        preprocess=product.preprocess,
+        chain=list(product.chain),
+        history=history,
+        findings=list(product.findings),
+        served=SERVED,
+        parameters=int(plain.count_params()),
+        size_bytes=len(served),
+        recipe=product.recipe,
+        strategy=product.strategy.model_dump(mode="json"),
+    ).save(out)
