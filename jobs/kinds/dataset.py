@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from cluster.errors import RequestError
 from cluster.folder import Folder
 from cluster.work import run_remote
 from jobs.artifacts import Dataset
@@ -58,20 +59,27 @@ class DatasetJob(Job):
 
     @model_validator(mode="after")
     def _only_images_have_a_size(self) -> Self:
-        if self.image is not None and self.source.modality() == "text":
+        if self.image is not None and self.modality() == "text":
             raise PydanticCustomError("modality", "has an image size, but its source holds texts")
         return self
 
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
-        """Yield the source's local files that are missing; URIs are looked at when the job runs."""
+        """Yield the source's local files that are missing or tell no modality; URIs are looked at when the job runs."""
         field = ("source", "path") if "path" in type(self.source).model_fields else ("source",)
-        for path in self.source.inputs():
-            if not files.is_uri(path) and not files.exists(path):
-                yield field, f"{path} does not exist"
+        missing = [path for path in self.source.inputs() if not files.is_uri(path) and not files.exists(path)]
+        yield from ((field, f"{path} does not exist") for path in missing)
+        try:
+            self.source.modality()
+        except RequestError as error:
+            if not missing:
+                yield field, str(error)
 
-    def modality(self) -> str:
-        """Return what the source holds."""
-        return self.source.modality()
+    def modality(self) -> str | None:
+        """Return what the source holds; None when its files do not tell."""
+        try:
+            return self.source.modality()
+        except RequestError:
+            return None
 
     def digest(self, memo: Callable[[Any], str]) -> str:
         """Return the digest of what the source holds."""

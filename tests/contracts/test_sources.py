@@ -15,6 +15,7 @@ import pytest
 from jobs.data.rows import Row
 from jobs.data.sources import Source
 from tests.jobs.data.making import image_folder
+from tests.jobs.data.records import card, write_parquet, write_records
 
 Example = tuple[dict[str, Any], Callable[[], dict[str, Any]] | None]
 
@@ -45,11 +46,35 @@ def _docstrings(root: Path) -> Example:
     return few, lambda: few | {"packages": ["json", "http"]}
 
 
+def _tfrecord(root: Path) -> Example:
+    rows = [{"text": b"a", "label": 1}, {"text": b"b", "label": 2}]
+    spec = {"kind": "tfrecord", "path": str(write_records(root / "t.tfrecord", rows)), "text": "text"}
+
+    def change() -> dict[str, Any]:
+        write_records(root / "t.tfrecord", rows[:1])
+        return spec
+
+    return spec, change
+
+
+def _huggingface(root: Path) -> Example:
+    write_parquet(root / "news/data/train-00000-of-00001.parquet", {"text": ["a", "b"], "label": [0, 1]})
+    (root / "news/README.md").write_text(card("string", ["World", "Sports"]))
+
+    def change() -> dict[str, Any]:
+        (root / "news/README.md").write_text(card("string", ["World", "Business"]))
+        return {"kind": "huggingface", "path": str(root / "news")}
+
+    return {"kind": "huggingface", "path": str(root / "news")}, change
+
+
 EXAMPLES: dict[str, Callable[[Path], Example]] = {
     "digits": lambda root: ({"kind": "digits"}, None),  # bundled: it changes with its package only
     "docstrings": _docstrings,
+    "huggingface": _huggingface,
     "images": _images,
     "table": _table,
+    "tfrecord": _tfrecord,
 }
 
 

@@ -9,21 +9,29 @@ from pathlib import Path
 import pytest
 
 from pipelines.load import load
+from tests.end_to_end.bundled import SLOW, params_of
 
 ROOT = Path(__file__).parent.parent.parent
 DEFINITIONS = sorted((ROOT / "pipelines/definitions").glob("*.yaml"))
+RUN = [
+    pytest.param(definition, id=definition.stem, marks=[pytest.mark.slow] if definition.stem in SLOW else [])
+    for definition in DEFINITIONS
+    if definition.stem != "quickstart"
+]
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda path: path.stem)
-def test_a_definition_is_valid(definition: Path) -> None:
-    assert load(definition).name == definition.stem
+def test_a_definition_is_valid(definition: Path, tmp_path: Path) -> None:
+    assert load(definition, params_of(definition, tmp_path / "data")).name == definition.stem
 
 
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("definition", [d for d in DEFINITIONS if d.stem != "quickstart"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("definition", RUN)
 def test_a_definition_runs_to_its_end(definition: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipelines", "run", str(definition), "--store", str(tmp_path), "--set", "port=0"]
+    params = {"port": "0"} | params_of(definition, tmp_path / "data")
+    settings = [part for name, value in params.items() for part in ("--set", f"{name}={value}")]
+    command = [sys.executable, "-m", "pipelines", "run", str(definition), "--store", str(tmp_path / "store"), *settings]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "answered a real request" in done.stdout

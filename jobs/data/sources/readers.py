@@ -30,7 +30,7 @@ def read_csv(path: str, columns: list[str]) -> Records:
         header = next(_lines(reader), None)
         if header is None or isinstance(header, BadRow):
             raise RequestError(path, "has no header" if header is None else header.reason, "a first line of names")
-        _check(path, columns, header)
+        check_names(path, columns, header)
         for number, fields in enumerate(_lines(reader), start=1):
             if not isinstance(fields, BadRow) and len(fields) != len(header):
                 fields = BadRow(f"has {len(fields)} fields, the header has {len(header)} (line {reader.line_num})")
@@ -62,7 +62,7 @@ def read_jsonl(path: str, columns: list[str]) -> Records:
             number += 1
             record = _object(line)
             if number == 1 and not isinstance(record, BadRow):
-                _check(path, columns, record)
+                check_names(path, columns, record)
             yield number, record
 
 
@@ -85,13 +85,33 @@ def read_parquet(path: str, columns: list[str]) -> Records:
     with files.open_binary(path) as raw:
         try:
             table = parquet.ParquetFile(raw, pre_buffer=False)
-            _check(path, columns, table.schema_arrow.names)
+            check_names(path, columns, table.schema_arrow.names)
+            _refuse_extensions(path, table.schema_arrow, columns)
             for batch in table.iter_batches(BATCH, columns=columns):
                 for record in _records(batch):
                     number += 1
                     yield number, record
         except pa.ArrowException as error:
             raise RequestError(path, f"is not a readable Parquet file ({error})") from None
+
+
+def _refuse_extensions(path: str, schema: Any, columns: list[str]) -> None:
+    """Refuse a column whose values a type registered in this process would make: some unpickle what the file holds."""
+    for column in columns:
+        if name := _extension(schema.field(column)):
+            found = f"holds values of the extension type {name} in the column {column!r}"
+            raise RequestError(path, found, "plain values", "write the column as text, numbers or bytes")
+
+
+def _extension(field: Any) -> str:
+    """Return the name of the extension type of a field or of one inside it, empty when there is none."""
+    import pyarrow as pa
+
+    if isinstance(field.type, pa.BaseExtensionType):
+        return str(field.type.extension_name)
+    own = (field.metadata or {}).get(b"ARROW:extension:name", b"").decode("utf-8", "replace")
+    inner = (_extension(field.type.field(index)) for index in range(field.type.num_fields))
+    return own or next(filter(None, inner), "")
 
 
 def _records(batch: Any) -> Iterator[Mapping[str, Any] | BadRow]:
@@ -110,15 +130,16 @@ def _record(batch: Any) -> Mapping[str, Any] | BadRow:
     return record
 
 
-def _check(path: str, columns: list[str], found: Iterable[str]) -> None:
+def check_names(path: str, wanted: Iterable[str], found: Iterable[str], what: str = "column") -> None:
+    """Raise RequestError when a name that is wanted is not found, or found more than once."""
     names = list(found)
-    for column in columns:
-        if names.count(column) > 1:
-            raise RequestError(path, f"has {names.count(column)} columns named {column!r}", "one")
-        if column not in names:
-            near = difflib.get_close_matches(column, names, 1)
+    for name in wanted:
+        if names.count(name) > 1:
+            raise RequestError(path, f"has {names.count(name)} {what}s named {name!r}", "one")
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
             remedy = f"did you mean {near[0]!r}?" if near else ""
-            raise RequestError(path, f"has no column {column!r}", f"one of {', '.join(names)}", remedy)
+            raise RequestError(path, f"has no {what} {name!r}", f"one of {', '.join(names)}", remedy)
 
 
 READERS: dict[str, Callable[[str, list[str]], Records]] = {

@@ -12,6 +12,7 @@ from jobs.data.rows import Row
 from jobs.spec import Choice
 
 Modality = Literal["image", "text"]
+SINGLE_LABEL = "classification is single-label; multi-label and regression are refused"
 
 
 class Source(Choice):

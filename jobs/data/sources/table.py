@@ -13,7 +13,8 @@ from cluster.errors import RequestError
 from jobs.artifacts import Dataset, RejectedRow
 from jobs.data import files
 from jobs.data.rows import LARGEST_FILE, BadRow, Row
-from jobs.data.sources.source import Modality, Source
+from jobs.data.sources import paths
+from jobs.data.sources.source import SINGLE_LABEL, Modality, Source
 
 Format = Literal["csv", "jsonl", "parquet"]
 FORMATS: dict[str, Format] = {
@@ -24,8 +25,6 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-Paths = str | list[str]
-SINGLE_LABEL = "classification is single-label; multi-label and regression are refused"
 
 
 class Table(Source):
@@ -36,7 +35,7 @@ class Table(Source):
 
     kind: Literal["table"] = "table"
     path: Annotated[
-        Paths | dict[Literal["train", "validation", "test"], Paths],
+        paths.PathsBySplit,
         Field(description="A file or URI, a list of them, or a mapping from splits to them"),
     ]
     format: Annotated[Format | None, Field(description="Default: what the file's extension says")] = None
@@ -52,7 +51,7 @@ class Table(Source):
             raise PydanticCustomError("one_of", "needs either text or image, the name of one column")
         if self.split is not None and isinstance(self.path, dict):
             raise PydanticCustomError("one_of", "gives splits twice: by the mapping of paths and by a split column")
-        for _, path in self._tables():
+        for _, path in paths.each(self.path):
             if self.format is None and PurePosixPath(files.name_of(path)).suffix.lower() not in FORMATS:
                 known = ", ".join(FORMATS)
                 context = {"path": path, "known": known}
@@ -65,22 +64,17 @@ class Table(Source):
 
     def inputs(self) -> list[str]:
         """Return the tables, and the folder of the images when it is set."""
-        return [path for _, path in self._tables()] + ([self.folder] if self.folder else [])
+        return [path for _, path in paths.each(self.path)] + ([self.folder] if self.folder else [])
 
     def located(self, root: Path) -> Self:
         """Take relative paths from `root`."""
-        placed: Paths | dict[Any, Paths]
-        if isinstance(self.path, dict):
-            placed = {split: _located(paths, root) for split, paths in self.path.items()}
-        else:
-            placed = _located(self.path, root)
         folder = files.locate(self.folder, root) if self.folder else None
-        return self.model_copy(update={"path": placed, "folder": folder})
+        return self.model_copy(update={"path": paths.located(self.path, root), "folder": folder})
 
     def digest(self, memo: Callable[[str], str]) -> str:
         """Return a digest of the tables and of the image files they name."""
         self.require()
-        named = {files.parent(path) for _, path in self._tables() if self._holds_paths(path)}
+        named = {files.parent(path) for _, path in paths.each(self.path) if self._holds_paths(path)}
         return "\n".join(memo(path) for path in [*self.inputs(), *sorted(named)])
 
     def rows(self) -> Iterator[Row | RejectedRow]:
@@ -89,7 +83,7 @@ class Table(Source):
 
         self.require()
         wanted = [column for column in (self.text, self.image, self.label, self.split) if column]
-        for split, path in self._tables():
+        for split, path in paths.each(self.path):
             for number, record in READERS[self._format(path)](path, wanted):
                 name = f"{files.name_of(path)} row {number}"
                 try:
@@ -137,17 +131,6 @@ class Table(Source):
 
     def _format(self, path: str) -> Format:
         return self.format or FORMATS[PurePosixPath(files.name_of(path)).suffix.lower()]
-
-    def _tables(self) -> Iterator[tuple[str | None, str]]:
-        """Yield (split or None, path) of every table."""
-        groups = self.path.items() if isinstance(self.path, dict) else [(None, self.path)]
-        for split, paths in groups:
-            for path in [paths] if isinstance(paths, str) else paths:
-                yield split, path
-
-
-def _located(paths: Paths, root: Path) -> Paths:
-    return files.locate(paths, root) if isinstance(paths, str) else [files.locate(path, root) for path in paths]
 
 
 def _label(name: str, value: object) -> str:

@@ -13,7 +13,7 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.artifacts import RejectedRow
 from jobs.data.rows import Row
-from jobs.data.sources import Table
+from jobs.data.sources import Source, Table
 from tests.jobs.data.making import png
 
 Taken = list[tuple[str, Any, Any]]
@@ -23,7 +23,7 @@ def table(path: Any, **fields: Any) -> Table:
     return Table.model_validate({"kind": "table", "path": path if isinstance(path, dict) else str(path), **fields})
 
 
-def taken(source: Table) -> Taken:
+def taken(source: Source) -> Taken:
     """Return (name, raw, label) of rows, and (name, None, reason) of rejected ones."""
     return [
         (row.name, row.raw, row.label) if isinstance(row, Row) else (row.row, None, row.reason) for row in source.rows()

@@ -1,0 +1,75 @@
+"""Makes, from what is bundled, the files that shipped definitions read: for each, the params it is run with."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jobs.data.rows import Row
+from jobs.data.sources import Digits, Docstrings
+from tests.jobs.data.making import saved
+from tests.jobs.data.records import card, write_parquet, write_records
+
+EVERY = 2  # one digit in two: enough to learn from
+PACKAGES = ["matplotlib", "numpy", "ray"]
+SLOW = {"folder", "huggingface"}  # run by make soak: make test runs one definition with texts and one with images
+
+
+def _digits() -> Iterator[tuple[int, int, bytes]]:
+    """Yield (number, label, PNG file) of digits."""
+    for number, row in enumerate(Digits().rows()):
+        if number % EVERY == 0:
+            assert isinstance(row, Row)
+            assert isinstance(row.raw, np.ndarray)
+            yield number, int(row.label), saved(Image.fromarray(row.raw))
+
+
+def _texts() -> list[tuple[str, str]]:
+    """Return (text, package) of docstrings."""
+    rows = Docstrings(packages=PACKAGES, limit=300).rows()
+    return [(str(row.raw), row.label) for row in rows if isinstance(row, Row)]
+
+
+def _table(root: Path) -> dict[str, str]:
+    with (root / "texts.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *_texts()])
+    return {"path": str(root / "texts.csv")}
+
+
+def _folder(root: Path) -> dict[str, str]:
+    for number, label, png in _digits():
+        (root / "images" / str(label)).mkdir(parents=True, exist_ok=True)
+        (root / "images" / str(label) / f"{number}.png").write_bytes(png)
+    return {"path": str(root / "images")}
+
+
+def _tfrecord(root: Path) -> dict[str, str]:
+    examples = [{"image/encoded": png, "image/class/label": label} for _, label, png in _digits()]
+    return {"path": str(write_records(root / "digits.tfrecord", examples))}
+
+
+def _huggingface(root: Path) -> dict[str, str]:
+    texts = _texts()
+    columns = {"text": [text for text, _ in texts], "label": [PACKAGES.index(label) for _, label in texts]}
+    write_parquet(root / "texts/data/train-00000-of-00001.parquet", columns)
+    (root / "texts/README.md").write_text(card("string", PACKAGES))
+    return {"path": str(root / "texts")}
+
+
+# By the definition's stem; a definition that reads nothing from outside needs no entry.
+MADE: dict[str, Callable[[Path], dict[str, str]]] = {
+    "folder": _folder,
+    "huggingface": _huggingface,
+    "table": _table,
+    "tfrecord": _tfrecord,
+}
+
+
+def params_of(definition: Path, root: Path) -> dict[str, str]:
+    """Make what the definition reads below `root`, and return the params to set."""
+    root.mkdir()
+    return MADE[definition.stem](root) if definition.stem in MADE else {}
