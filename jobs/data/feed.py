@@ -3,14 +3,22 @@
 The order of rows is a pure function of (seed, epoch). Every row is seen once an epoch for any number of replicas: the
 last global batch is smaller, and is split as evenly as its rows allow. A replica that would get none gets one row of
 weight 0.
+
+Crossing from NumPy to tf.data costs about as much as gathering a hundred small images, so several shards cross at once;
+bytes stay bytes until the model's input makes floats of them, on its device.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+TOGETHER = 2 << 20  # bytes of rows that cross to tf.data at once: several small shards, and one large
+MOST = 16  # shards that do
+AHEAD = 4  # shards read before they are asked for
 
 
 class Batch(NamedTuple):
@@ -63,7 +71,6 @@ class Feed:
         if not len(indices):
             indices, weights = self.order(0)[:1], np.zeros(1, np.float32)
         x, y = self.rows.gather(indices)
-        x = {name: _numbers(part) for name, part in x.items()} if isinstance(x, dict) else _numbers(x)
         y = y.astype(np.int32)
         share = np.ones(len(y), np.float32)
         return Batch(x, y, y, share, weights, np.float32(1 / total), self.teacher.take(indices, 0))
@@ -72,21 +79,44 @@ class Feed:
         """Return an endless tf.data set of the shards of replicas `first` … `first+local-1` from train step `start`."""
         import tensorflow as tf
 
-        example = self.read(0, 0, 1)
+        example = self.read(0, first, replicas)
         parts = tf.nest.flatten(example)
+        most = min(MOST, max(1, TOGETHER // sum(part.nbytes for part in parts)))
+        runs = self._runs(first, local, replicas, most)
+        epoch, step = divmod(start, self.steps)
+        passed = [run for run in runs if run.stop <= step * local]
 
-        def load(k: Any) -> Any:
-            return tf.nest.flatten(self.read(start + int(k) // local, first + int(k) % local, replicas))
+        def load(number: Any) -> list[Any]:
+            epoch, run = divmod(int(number), len(runs))
+            at = [(epoch * self.steps + shard // local, first + shard % local) for shard in runs[run]]
+            shards = [tf.nest.flatten(self.read(train_step, replica, replicas)) for train_step, replica in at]
+            return [_stacked(column) for column in zip(*shards, strict=True)]
 
-        def shaped(k: Any) -> Any:
-            loaded = tf.numpy_function(load, [k], [part.dtype for part in parts], stateful=False)
+        def shaped(number: Any) -> Any:
+            loaded = tf.numpy_function(load, [number], [part.dtype for part in parts], stateful=False)
             for tensor, part in zip(loaded, parts, strict=True):
-                tensor.set_shape([None, *part.shape[1:]] if part.shape else [])
+                tensor.set_shape([None, None, *part.shape[1:]] if part.shape else [None])
             return tf.nest.pack_sequence_as(example, loaded)
 
-        counter = tf.data.Dataset.counter()
-        return counter.map(shaped, num_parallel_calls=1, deterministic=True).prefetch(4)
+        numbers = tf.data.Dataset.counter(epoch * len(runs) + len(passed))
+        loaded = numbers.map(shaped, num_parallel_calls=1, deterministic=True).prefetch(-(-AHEAD // most))
+        shards = loaded.flat_map(tf.data.Dataset.from_tensor_slices)
+        return shards.skip(step * local - sum(map(len, passed)))
+
+    def _runs(self, first: int, local: int, replicas: int, most: int) -> list[range]:
+        """Return the shards of an epoch, numbered in order, in runs of equally many rows and at most `most` shards."""
+
+        def rows(shard: int) -> int:
+            batch = min(self.batch_size, len(self.rows) - shard // local * self.batch_size)
+            replica = first + shard % local
+            return max(1, (replica + 1) * batch // replicas - replica * batch // replicas)
+
+        runs = []
+        for _, group in groupby(range(self.steps * local), rows):
+            alike = list(group)
+            runs += [range(at, min(at + most, alike[-1] + 1)) for at in range(alike[0], alike[-1] + 1, most)]
+        return runs
 
 
-def _numbers(x: NDArray[Any]) -> NDArray[Any]:
-    return x.astype(np.float32) if x.dtype == np.uint8 else x
+def _stacked(parts: tuple[Any, ...]) -> Any:
+    return np.stack(parts) if len(parts) > 1 else np.asarray(parts[0])[None]

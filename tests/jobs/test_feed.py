@@ -48,11 +48,34 @@ def test_a_replica_without_rows_gets_one_of_weight_zero() -> None:
     assert (len(batch.x), len(batch.y), batch.weights.tolist(), float(batch.scale)) == (1, 1, [0.0], 1.0)
 
 
-def test_batches_go_on_from_any_train_step() -> None:
-    feed = Feed(Numbers(10), 4, seed=0)
-    batches = feed.batches(start=2, first=0, local=1, replicas=1).take(2)
-    found = [batch.y.numpy().tolist() for batch in batches]
-    assert found == [feed.read(2, 0, 1).y.tolist(), feed.read(3, 0, 1).y.tolist()]
+# (rows, batch, first replica, replicas here, all replicas): whole and ragged ends, shards of unequal size
+SPREADS = [(100, 10, 0, 1, 1), (103, 10, 0, 1, 1), (103, 10, 1, 2, 3), (25, 8, 3, 1, 4), (9, 8, 0, 4, 4)]
+
+
+@pytest.mark.parametrize("together", [0, 100, 1 << 20])
+@pytest.mark.parametrize(("rows", "batch", "first", "local", "replicas"), SPREADS)
+def test_batches_are_the_shards_in_order_from_any_train_step(
+    rows: int, batch: int, first: int, local: int, replicas: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.data.feed.TOGETHER", together)
+    feed = Feed(Numbers(rows), batch, seed=0)
+    for start in (0, 1, feed.steps + 1):
+        found = feed.batches(start, first, local, replicas).take(local * (feed.steps + 2)).as_numpy_iterator()
+        for shard, batch_found in enumerate(found):
+            wanted = feed.read(start + shard // local, first + shard % local, replicas)
+            for part, part_wanted in zip(batch_found, wanted, strict=True):
+                assert part.dtype == part_wanted.dtype
+                np.testing.assert_array_equal(part, part_wanted)
+
+
+def test_bytes_stay_bytes_until_the_model_makes_floats_of_them() -> None:
+    import tf_keras as keras
+
+    batch = next(iter(Feed(Numbers(10), 10, None).batches(start=0, first=0, local=1, replicas=1)))
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Rescaling(0.5)(inputs))
+    assert batch.x.dtype.name == "uint8"
+    np.testing.assert_array_equal(model(batch.x)[:, 0], np.arange(10, dtype=np.float32) / 2)
 
 
 class Named(Numbers):
