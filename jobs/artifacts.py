@@ -18,6 +18,8 @@ from jobs.spec import Spec
 
 FORMAT = 1
 NAME = "artifact.json"
+UNSERVABLE = "takes strings, which only TensorFlow runs, and replicas have no TensorFlow"
+SERVABLE = "distill it into a backbone with a tokenizer of its own"
 
 
 class Artifact(Spec):
@@ -139,7 +141,8 @@ class Finding(Spec):
 class Model(Artifact):
     """A classifier: our spec of it, its weights (`weights.npz`), its preprocessing and the file that is served.
 
-    The architecture is rebuilt from `spec`; no code and no pickle is stored.
+    The architecture is rebuilt from `spec`; no Python and no pickle is stored. `served` is a LiteRT file, or, for
+    TensorFlow as the `runtime`, the folder of a SavedModel, which replicas cannot run.
     """
 
     spec: dict[str, Any]
@@ -149,10 +152,16 @@ class Model(Artifact):
     history: list[Epoch] = []
     findings: list[Finding] = []
     served: str = "model.tflite"
+    runtime: Literal["litert", "tensorflow"] = "litert"
     parameters: int
     size_bytes: int
     recipe: dict[str, Any] = {}
     strategy: dict[str, Any] = {}
+
+    def require_servable(self, subject: str) -> None:
+        """Raise RequestError when only TensorFlow runs the model."""
+        if self.runtime != "litert":
+            raise RequestError(subject, UNSERVABLE, remedy=SERVABLE)
 
 
 class Report(Artifact):

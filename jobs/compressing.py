@@ -70,7 +70,7 @@ class Chain:
 
     def built(self) -> Any:
         """Return the plain model holding the weights so far."""
-        model = build(self.spec, self.artifact.preprocess, len(self.artifact.classes))
+        model = build(self.spec, self.artifact.preprocess, len(self.artifact.classes), folder=self.folder)
         load_weights(model, self.weights, str(self.work.model))
         return model
 

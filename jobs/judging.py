@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from cluster.errors import StepError
@@ -24,9 +25,18 @@ def _judged(name: str, folder: Folder, dataset: Dataset, tell: Callable[[dict[st
     if model.classes != dataset.classes:
         raise StepError(f"'{name}' and the data", f"have other classes: {model.classes}", str(dataset.classes))
     path = folder.fetch()
-    runner = Runner(path / model.served)
+    runner = _runner(model, path)
     rows = encoded(dataset, model.preprocess, "test", path)
     found = scores(*predictions(runner, rows), model.classes)
     found |= size(path / model.served) | latency(runner, rows)
     tell({"judged": name, "accuracy": found["accuracy"], "size_bytes": found["size_bytes"], "p99_ms": found["p99_ms"]})
     return found
+
+
+def _runner(model: Model, path: Path) -> Any:
+    """Return what runs the served file; TensorFlow is loaded only for a model nothing else runs."""
+    if model.runtime == "litert":
+        return Runner(path / model.served)
+    from jobs.models.saved_model.serving import SavedModelRunner
+
+    return SavedModelRunner(path / model.served)

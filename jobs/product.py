@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from jobs.artifacts import Dataset, Epoch, Finding, Model
 from jobs.convert import to_litert
 from jobs.data.preprocess import Preprocess
 from jobs.data.shards import read, read_texts
-from jobs.models.model import ModelSpec, build, write_weights
+from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.runtime.classifier import Raw, write_golden
+from jobs.runtime.measure import size
 from jobs.strategies.strategy import Strategy
 
-SERVED = "model.tflite"
+SERVED = {"litert": "model.tflite", "tensorflow": "model.graph"}  # a file, and the folder of a SavedModel
 
 
 def golden_of(dataset: Dataset, count: int = 4) -> list[Raw]:
@@ -55,16 +57,16 @@ class Product:
 
 def write_model(out: Folder, preprocess_folder: Path, product: Product, history: list[Epoch]) -> Model:
     """Write weights, preprocessing and the served file into `out`, with the facts."""
-    plain = build(product.spec, product.preprocess, len(product.classes))
-    for variable in plain.weights:
-        variable.assign(product.weights[variable.name.split(":")[0]])
-    served = to_litert(plain) if product.file is None else product.file
+    plain = build(product.spec, product.preprocess, len(product.classes), folder=preprocess_folder)
+    load_weights(plain, product.weights, "the trained model")
+    runtime = product.spec.backbone.runtime
     with out.filling() as path:
+        _write_served(path / SERVED[runtime], plain, product)
+        size_bytes = size(path / SERVED[runtime])["size_bytes"]
         write_weights(path / "weights.npz", product.weights)
-        (path / SERVED).write_bytes(served)
         write_golden(path, product.golden)
-        for name in product.preprocess.files():
-            (path / name).write_bytes((preprocess_folder / name).read_bytes())
+        for name in (*product.preprocess.files(), *product.spec.backbone.files()):
+            _copy(preprocess_folder / name, path / name)
     return Model(
         spec=product.spec.model_dump(mode="json"),
         classes=product.classes,
@@ -72,9 +74,27 @@ def write_model(out: Folder, preprocess_folder: Path, product: Product, history:
         chain=list(product.chain),
         history=history,
         findings=list(product.findings),
-        served=SERVED,
-        parameters=int(plain.count_params()),
-        size_bytes=len(served),
+        served=SERVED[runtime],
+        runtime=runtime,
+        parameters=sum(int(layer.count_params()) for layer in plain.layers),
+        size_bytes=size_bytes,
         recipe=product.recipe,
         strategy=product.strategy.model_dump(mode="json"),
     ).save(out)
+
+
+def _write_served(target: Path, plain: Any, product: Product) -> None:
+    """Write what is served, or, where LiteRT cannot run it, judged and asked as a teacher only."""
+    if product.spec.backbone.runtime == "litert":
+        target.write_bytes(to_litert(plain) if product.file is None else product.file)
+        return
+    from jobs.models.saved_model.serving import write_saved_model
+
+    write_saved_model(plain, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)

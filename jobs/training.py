@@ -53,15 +53,16 @@ class TrainWork:
         folder, preprocess = _preprocessing(self.model, dataset, keeper)
         recipe = self._resolved()
         with engine.scope(), precision(recipe.precision):
-            model = build_to_train(self.model, preprocess, len(dataset.classes), recipe.seed)
+            model = build_to_train(self.model, preprocess, len(dataset.classes), recipe.seed, folder)
         stage = Stage(self.model, dataset, preprocess, folder, engine, keeper)
         history = stage.head_alone(model, recipe.head_recipe()) if recipe.frozen_epochs else []
         history = history + stage.train(model, recipe, 0, "train")
         weights = weights_of(model)
         if keeper.rank == 0:
             keeper.tell({"start": "converting"})
+            spec = self.model.resolved(folder)
             golden, facts = golden_of(dataset), recipe.model_dump(mode="json")
-            product = Product(self.model, preprocess, dataset.classes, weights, self.strategy, golden, facts)
+            product = Product(spec, preprocess, dataset.classes, weights, self.strategy, golden, facts)
             write_model(self.out, folder, product, history)
 
     def _resolved(self) -> TrainRecipe:

@@ -18,13 +18,13 @@ from cluster.errors import StepError
 from cluster.folder import node_cache
 from jobs.artifacts import Dataset
 from jobs.data.preparing import preparer, preprocess_of
-from jobs.data.preprocess import ImagePixels, Preprocess, WordPieces
-from jobs.data.shards import Rows, ShardWriter, read, read_texts
+from jobs.data.preprocess import ImagePixels, Preprocess, RawText, WordPieces
+from jobs.data.shards import Rows, ShardWriter, Texts, read, read_texts
 
 BATCH = 1_000  # texts encoded at once
 
 
-def encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_folder: Path | None = None) -> Rows:
+def encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_folder: Path | None = None) -> Rows | Texts:
     """Return the rows of `split` prepared as `preprocess` says; the folder holds the tokenizer of a text model."""
     if split not in dataset.rows:
         raise StepError("the data set", f"has no {split} split", f"one of {', '.join(dataset.rows)}")
@@ -33,10 +33,12 @@ def encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_fold
         if preprocess != preprocess_of(dataset):
             raise StepError("the model", f"reads images of {_size(preprocess)}", _size(preprocess_of(dataset)))
         return read(shard)
-    assert isinstance(preprocess, WordPieces), f"no encoding for {preprocess!r}"
-    assert tokenizer_folder is not None, "a text model has a tokenizer"
     if dataset.modality != "text":
         raise StepError("the model", "reads texts", f"{dataset.modality}s, which the data set holds")
+    if isinstance(preprocess, RawText):
+        return read_texts(shard)
+    assert isinstance(preprocess, WordPieces), f"no encoding for {preprocess!r}"
+    assert tokenizer_folder is not None, "a text model has a tokenizer"
     tokenizer = hashlib.sha256((tokenizer_folder / preprocess.tokenizer).read_bytes()).hexdigest()
     key = hashlib.sha256(f"{dataset.digest} {tokenizer} {preprocess.length} {split}".encode()).hexdigest()
     return read(_tokens(key, shard, preprocess, tokenizer_folder))

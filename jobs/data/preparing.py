@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster.errors import StepError
 from jobs.artifacts import Dataset
-from jobs.data.preprocess import ImagePixels, Preprocess, WordPieces
+from jobs.data.preprocess import ImagePixels, Preprocess, RawText, WordPieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,10 +57,24 @@ class TextPreparer:
         return self._encoder.encode([self._clean(item) for item in items])
 
 
+class RawTextPreparer:
+    """Texts to themselves, cleaned: objects `[items]`."""
+
+    def __call__(self, items: Sequence[Any]) -> NDArray[Any]:
+        """Clean every item."""
+        import numpy as np
+
+        from jobs.data.text import clean
+
+        return np.array([clean(item) for item in items], object)
+
+
 def preparer(preprocess: Preprocess, folder: Path) -> Preparer:
     """Make what prepares raw items as `preprocess` says; `folder` holds its files (the tokenizer)."""
     if isinstance(preprocess, ImagePixels):
         return ImagePreparer(preprocess)
+    if isinstance(preprocess, RawText):
+        return RawTextPreparer()
     assert isinstance(preprocess, WordPieces), f"no preparer for {preprocess!r}"
     return TextPreparer(preprocess, folder)
 

@@ -38,3 +38,9 @@ class WordPieces(Preprocess):
     def files(self) -> list[str]:
         """Return the tokenizer's file."""
         return [self.tokenizer]
+
+
+class RawText(Preprocess):
+    """Give the model the text itself, cleaned: `string[]`; the model cuts it into tokens, which needs TensorFlow."""
+
+    kind: Literal["raw_text"] = "raw_text"

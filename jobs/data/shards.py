@@ -54,6 +54,10 @@ class Texts:
         for batch in self.batches(1_000):
             yield from batch
 
+    def gather(self, indices: NDArray[np.integer[Any]]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """Return the texts at `indices` in that order, as objects, and their labels."""
+        return self.x.take(pa.array(indices)).to_numpy(zero_copy_only=False), self.y.take(indices)
+
     def batches(self, rows: int) -> Iterator[list[str]]:
         """Yield the texts in order, `rows` at a time."""
         for start in range(0, len(self), rows):

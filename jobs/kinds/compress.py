@@ -40,6 +40,7 @@ class Compress(Job):
         for index, technique in enumerate(self.techniques):
             place = ("techniques", index)
             if spec is not None:
+                yield from ((place, text) for text in technique.unfit(spec.backbone))
                 for text in technique.legal(self.techniques[:index], spec.backbone, self.strategy):
                     yield place, text
             recipe = technique.recipe()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,9 +12,9 @@ from pydantic import Field
 from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
-from jobs.artifacts import Endpoint, Model
+from jobs.artifacts import SERVABLE, UNSERVABLE, Endpoint, Model
 from jobs.job import Inputs, Job, Output
-from jobs.spec import INCIDENTAL, Ref
+from jobs.spec import INCIDENTAL, Path, Ref
 
 
 class Deploy(Job):
@@ -40,6 +40,12 @@ class Deploy(Job):
     def keeps(self) -> Resources:
         """Return what the replicas go on holding."""
         return self.resources()
+
+    def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+        """Refuse a model that replicas cannot run."""
+        spec = steps[self.model].model_spec(steps) if self.model in steps else None
+        if spec is not None and spec.backbone.runtime != "litert":
+            yield ("model",), f"'{self.model}' {UNSERVABLE}; {SERVABLE}"
 
     def gone(self, made: Folder) -> str:
         """Ask the endpoint for the version it serves."""

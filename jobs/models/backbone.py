@@ -19,6 +19,7 @@ class Backbone(Choice):
 
     modality: ClassVar[Literal["image", "text"]]
     compressible: ClassVar[bool] = True  # False: its layers cannot be rebuilt around, the file can be quantized
+    runtime: ClassVar[Literal["litert", "tensorflow"]] = "litert"  # what runs the served file; replicas have LiteRT only
 
     def inputs(self) -> list[str]:
         """Return the paths and URIs of what it reads when training starts, such as pretrained weights."""
@@ -28,6 +29,14 @@ class Backbone(Choice):
         """Return this backbone with its relative paths taken from `root`."""
         return self
 
+    def resolved(self, folder: Path) -> Self:
+        """Return this backbone as its artifact holds it: its paths relative to `folder`, which `preprocess` filled."""
+        return self
+
+    def files(self) -> list[str]:
+        """Return the names of the files and folders of an artifact that its layers are built of."""
+        return []
+
     def pretrained(self, preprocess: Preprocess) -> Mapping[str, NDArray[Any]] | None:
         """Read the weights to start from, by variable name (`stem/kernel`); None to start from seeded ones.
 
@@ -36,7 +45,7 @@ class Backbone(Choice):
         return None
 
     def preprocess(self, dataset: Dataset, folder: Path) -> Preprocess:
-        """Return the preprocessing for `dataset`; files it needs (a vocabulary) are written into `folder`."""
+        """Return the preprocessing for `dataset`; what it and the layers need is written into `folder`."""
         raise NotImplementedError
 
     def features(self, inputs: Any, preprocess: Preprocess, seed: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cluster.errors import RequestError
-from jobs.data.preprocess import ImagePixels, Preprocess, WordPieces
+from jobs.data.preprocess import ImagePixels, Preprocess, RawText, WordPieces
 from jobs.models.backbone import Backbone
 from jobs.spec import Spec
 
@@ -26,15 +26,23 @@ class ModelSpec(Spec):
     l1: Annotated[float, Field(ge=0)] = 0.0
     l2: Annotated[float, Field(ge=0)] = 0.0
 
+    def resolved(self, folder: Path) -> ModelSpec:
+        """Return the spec as the artifact made in `folder` holds it."""
+        return self.model_copy(update={"backbone": self.backbone.resolved(folder)})
 
-def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0) -> Any:
-    """Build the Keras model: prepared rows in, logits `float32[rows, classes]` out."""
+
+def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0, folder: Path | None = None) -> Any:
+    """Build the Keras model: prepared rows in, logits `float32[rows, classes]` out.
+
+    `folder` is the artifact's, or the one its files were prepared in, for a backbone that is built of some.
+    """
     import tf_keras as keras
 
     from jobs.models.layers import Dropout, Named
 
     inputs = _inputs(keras, preprocess)
-    x = spec.backbone.features(inputs, preprocess, seed)
+    backbone = spec.backbone if folder is None else spec.backbone.located(folder)
+    x = backbone.features(inputs, preprocess, seed)
     if spec.dropout:
         x = Dropout(spec.dropout, name="dropout")(x)
     start = Named(seed).initializer(keras.initializers.GlorotUniform, HEAD)
@@ -42,9 +50,9 @@ def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0) 
     return keras.Model(inputs, outputs, name="model")
 
 
-def build_to_train(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int) -> Any:
+def build_to_train(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int, folder: Path) -> Any:
     """Build the model a training starts from: seeded weights, and the backbone's pretrained ones if it has any."""
-    model = build(spec, preprocess, classes, seed)
+    model = build(spec.resolved(folder), preprocess, classes, seed, folder)
     if (weights := spec.backbone.pretrained(preprocess)) is not None:
         load_weights(model, weights, ", ".join(spec.backbone.inputs()) or "pretrained", partial=True)
     return model
@@ -53,6 +61,8 @@ def build_to_train(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: 
 def _inputs(keras: Any, preprocess: Preprocess) -> Any:
     if isinstance(preprocess, ImagePixels):
         return keras.Input((preprocess.height, preprocess.width, preprocess.channels), dtype="float32", name="image")
+    if isinstance(preprocess, RawText):
+        return keras.Input((), dtype="string", name="texts")
     assert isinstance(preprocess, WordPieces)
     return keras.Input((preprocess.length,), dtype="int32", name="tokens")
 
@@ -82,12 +92,20 @@ def penalised(model: Any) -> list[Any]:
 
 def weights_of(model: Any) -> dict[str, Any]:
     """Return the model's weights as arrays by name (`stem/kernel`)."""
-    return {_key(v): v.numpy() for v in model.weights}
+    return {name: variable.numpy() for name, variable in _by_name(model).items()}
 
 
-def _key(variable: Any) -> str:
-    name: str = variable.name
-    return name.split(":")[0]
+def _by_name(model: Any) -> dict[str, Any]:
+    """Return the variables by name; one whose name is taken, as a foreign module's may be, is called `name#2`."""
+    found: dict[str, Any] = {}
+    for variable in model.weights:
+        name = again = variable.name.split(":")[0]
+        count = 1
+        while again in found:
+            count += 1
+            again = f"{name}#{count}"
+        found[again] = variable
+    return found
 
 
 def load_weights(model: Any, weights: Mapping[str, Any], subject: str, partial: bool = False) -> None:
@@ -95,7 +113,7 @@ def load_weights(model: Any, weights: Mapping[str, Any], subject: str, partial: 
 
     With `partial`, weights that are missing keep what they are.
     """
-    wanted = {_key(v): v for v in model.weights}
+    wanted = _by_name(model)
     for name, variable in wanted.items():
         if name not in weights:
             if partial:

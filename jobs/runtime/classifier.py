@@ -20,6 +20,7 @@ class Classifier:
     """A Model artifact ready to answer; `path` is its local folder."""
 
     def __init__(self, model: Model, path: Path, threads: int = 1) -> None:
+        model.require_servable(str(path))
         self.model = model
         self.modality = model.preprocess.model_dump()["kind"]
         self.runner = Runner(path / model.served, threads)

@@ -58,7 +58,8 @@ def latency(runner: Runner, rows: Any, seconds: float = 1.0, least: int = 50) ->
     return {"p50_ms": float(np.percentile(times, 50)), "p99_ms": float(np.percentile(times, 99))}
 
 
-def size(file: Path) -> dict[str, int]:
-    """Return the file's bytes, plain and gzipped."""
-    data = file.read_bytes()
+def size(served: Path) -> dict[str, int]:
+    """Return the bytes of a file, or of all files of a folder, plain and gzipped."""
+    files = sorted(file for file in served.rglob("*") if file.is_file()) if served.is_dir() else [served]
+    data = b"".join(file.read_bytes() for file in files)
     return {"size_bytes": len(data), "gzip_bytes": len(gzip.compress(data, mtime=0))}

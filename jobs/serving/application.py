@@ -32,6 +32,7 @@ def deploy(folder: Folder, place: Place, tell: Callable[[dict[str, Any]], None])
     Raises StepError when the answer over HTTP is not the one the file gives offline.
     """
     model = Model.load(folder)
+    model.require_servable(str(folder))
     sha256 = folder.sha256(model.served)
     url = _serve(folder, place, sha256)
     try:

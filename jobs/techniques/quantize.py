@@ -23,6 +23,7 @@ class Quantize(Technique):
 
     kind: Literal["quantize"] = "quantize"
     shapes_file: ClassVar[bool] = True
+    whole: ClassVar[bool] = True
     scheme: Literal["float16", "dynamic", "int8"] = "int8"
     calibration: Annotated[int, Field(ge=1, le=100_000, description="Rows the ranges are set on")] = 256
 

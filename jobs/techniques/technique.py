@@ -32,6 +32,7 @@ class Technique(Choice):
     """The family of compression techniques."""
 
     shapes_file: ClassVar[bool] = False  # it lowers to the file instead of changing weights
+    whole: ClassVar[bool] = False  # it takes the model as it is and builds nothing around its layers
 
     def recipe(self) -> Recipe | None:
         """Return how the model is fine-tuned under the technique; None when it is not."""
@@ -40,6 +41,16 @@ class Technique(Choice):
     def legal(self, before: Sequence[Technique], backbone: Backbone, strategy: Strategy) -> Iterator[str]:
         """Yield each reason why the technique cannot follow `before` on `backbone` under `strategy`."""
         yield from ()
+
+    def unfit(self, backbone: Backbone) -> Iterator[str]:
+        """Yield each reason why no technique like this can work on `backbone`, whatever came before."""
+        kind = backbone.model_dump()["kind"]
+        quantizable = backbone.runtime == "litert"
+        if self.shapes_file and not quantizable:
+            yield f"a {kind} backbone that takes strings has no LiteRT file: use it as a teacher for distillation"
+        elif not self.whole and not backbone.compressible:
+            rest = ", or quantize it whole" if quantizable else ""
+            yield f"a {kind} module is a black box to TFMOT: use it as a teacher for distillation{rest}"
 
     def prepare(self, model: Any, context: Context) -> Training:
         """Return what is trained: `model` with the technique's layers and hooks around it; called in engine scope."""

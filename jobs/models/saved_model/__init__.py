@@ -1,0 +1,1 @@
+"""SavedModels of others, run with TensorFlow: fetching, looking them over, calling them, and exporting our own."""
