@@ -19,7 +19,9 @@ class Backbone(Choice):
 
     modality: ClassVar[Literal["image", "text"]]
     compressible: ClassVar[bool] = True  # False: its layers cannot be rebuilt around, the file can be quantized
-    runtime: ClassVar[Literal["litert", "tensorflow"]] = "litert"  # what runs the served file; replicas have LiteRT only
+    runtime: ClassVar[Literal["litert", "tensorflow"]] = (
+        "litert"  # what runs the served file; replicas have LiteRT only
+    )
 
     def inputs(self) -> list[str]:
         """Return the paths and URIs of what it reads when training starts, such as pretrained weights."""

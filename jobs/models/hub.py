@@ -84,32 +84,30 @@ class Hub(Backbone):
 
         for name, handle in self._handles().items():
             keep(handle, folder / name)
-        parts = self.resolved(folder).located(folder)._parts(self._subject())
+        layer = self.resolved(folder).located(folder)._layer(f"module {self.module}")
         if self.reads == "text":
             return RawText()
-        return _pixels(self._subject(), next(iter(parts[0].function.inputs.values())).shape[1:], dataset)
+        given = layer.parts[0].function.inputs
+        return _pixels(f"module {self.module}", next(iter(given.values())).shape[1:], dataset)
 
     def features(self, inputs: Any, preprocess: Preprocess, seed: int) -> Any:
         """Call the modules on `float32[rows, height, width, channels]` of 0…255, or on `string[rows]`."""
         import tf_keras as keras
 
-        from jobs.models.saved_model.layer import Features
-
         if self.reads == "image":
             inputs = keras.layers.Rescaling(1 / 255, name="rescale")(inputs)
-        subject = self._subject()
-        return Features(self._parts(subject), self.output, subject, self.trainable, name="module")(inputs)
+        return self._layer(f"module {self.module}")(inputs)
 
-    def _parts(self, subject: str) -> list[Any]:
-        from jobs.models.saved_model.layer import image_part, text_parts
+    def _layer(self, subject: str) -> Any:
+        from jobs.models.saved_model.layer import Features, image_part, text_parts
 
+        folder = Path(self.module)
         if self.reads == "image":
-            return [image_part(Path(self.module), subject, self.signature)]
-        preprocessor = None if self.preprocessor is None else Path(self.preprocessor)
-        return text_parts(Path(self.module), preprocessor, subject, self.signature)
-
-    def _subject(self) -> str:
-        return f"module {self.module}"
+            parts = [image_part(folder, subject, self.signature)]
+        else:
+            preprocessor = None if self.preprocessor is None else Path(self.preprocessor)
+            parts = text_parts(folder, preprocessor, subject, self.signature)
+        return Features(parts, self.output, subject, self.trainable, name="module")
 
 
 def _pixels(subject: str, wanted: Any, dataset: Dataset) -> ImagePixels:
@@ -120,7 +118,10 @@ def _pixels(subject: str, wanted: Any, dataset: Dataset) -> ImagePixels:
         sizes = f"{{height: {height}, width: {width}, channels: {channels}}}"
         found = "x".join(map(str, dataset.image))
         raise StepError(
-            subject, f"was given images of {found}", f"{height}x{width}x{channels}", f"set the data set's image: {sizes}"
+            subject,
+            f"was given images of {found}",
+            f"{height}x{width}x{channels}",
+            f"set the data set's image: {sizes}",
         )
     height, width, channels = dataset.image
     return ImagePixels(height=height, width=width, channels=1 if channels == 1 else 3)

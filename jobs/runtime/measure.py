@@ -46,12 +46,13 @@ def scores(found: NDArray[np.int32], true: NDArray[np.int32], classes: list[str]
 def latency(runner: Runner, rows: Any, seconds: float = 1.0, least: int = 50) -> dict[str, float]:
     """Return the p50 and p99, in milliseconds, of running one row through the file with one thread."""
     x, _ = rows.gather(np.arange(min(64, len(rows))))
-    for row in x[:8]:
-        runner.logits(row[None])
+    for place in range(min(8, len(x))):
+        runner.logits(x[place : place + 1])
     times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < least:
-        row = x[len(times) % len(x)][None]
+        place = len(times) % len(x)
+        row = x[place : place + 1]
         started = time.perf_counter()
         runner.logits(row)
         times.append((time.perf_counter() - started) * 1000)

@@ -118,4 +118,6 @@ class Features(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _variables(module: Any) -> list[Any]:
-    return [thing for thing in tf.train.TrackableView(module).descendants() if isinstance(thing, tf.Variable)]
+    """Return the variables a module lists, as Hub's interface lets it, else all that can be found in it."""
+    things = tf.train.TrackableView(module).descendants()
+    return list(getattr(module, "variables", [thing for thing in things if isinstance(thing, tf.Variable)]))

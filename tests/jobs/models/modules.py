@@ -1,0 +1,73 @@
+"""Makes SavedModels with plain TensorFlow, as another team's exporter would, and data for them."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import shutil
+import tarfile
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluster.folder import Folder
+
+GUESSLANG = Path(__file__).parent / "guesslang"  # not ours; see its README
+
+
+def image_module(folder: Path, sizes: tuple[int | None, ...] = (8, 8, 1)) -> Path:
+    """Export a convolution that says of itself what can be trained, with dropout in training."""
+    import tensorflow as tf
+
+    draws = np.random.default_rng(0)
+    module = tf.train.Checkpoint()
+    module.kernel = tf.Variable(draws.normal(0, 0.4, (3, 3, sizes[-1], 8)).astype("float32"), name="logits/kernel")
+    module.shift = tf.Variable(draws.normal(0, 0.4, 8).astype("float32"), name="logits/kernel", trainable=False)
+    module.variables, module.trainable_variables = [module.kernel, module.shift], [module.kernel]
+
+    @tf.function
+    def call(images: Any, training: bool = False) -> Any:
+        made = tf.nn.relu(tf.nn.conv2d(images, module.kernel, 1, "SAME") + module.shift)
+        made = tf.nn.dropout(made, 0.1) if training else made
+        return tf.reshape(tf.nn.max_pool2d(made, 2, 2, "SAME"), [-1, 128])
+
+    for training in (True, False):
+        call.get_concrete_function(tf.TensorSpec([None, *sizes], tf.float32, name="images"), training=training)
+    module.__call__ = call
+    tf.saved_model.save(module, str(folder))
+    return folder
+
+
+def signature_module(folder: Path, call: Any, spec: Any, name: str = "serving_default") -> Path:
+    """Export one function as the signature `name` of a module that cannot be called itself."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    tf.saved_model.save(module, str(folder), {name: tf.function(call, input_signature=[spec])})
+    return folder
+
+
+def sources(root: Path, rows: int = 240) -> Folder:
+    """Return a data set of texts: functions of the standard library, and what they say of themselves."""
+    from jobs.data.prepare import prepare
+    from jobs.kinds import DatasetJob
+
+    functions = [
+        value
+        for module in (argparse, inspect, json, shutil, tarfile, textwrap)
+        for _, value in inspect.getmembers(module, inspect.isfunction)
+    ]
+    pairs = [(inspect.getsource(function), inspect.getdoc(function)) for function in functions]
+    code = [(body, "code") for body, said in pairs if said][: rows // 2]
+    prose = [(said, "prose") for _, said in pairs if said][: rows // 2]
+    lines = [json.dumps({"text": text, "label": label}) for text, label in code + prose]
+    (root / "sources.jsonl").write_text("\n".join(lines))
+    source = {"kind": "table", "path": str(root / "sources.jsonl"), "text": "text", "label": "label"}
+    folder = Folder.parse(str(root / "data"))
+    job = {"job": "dataset", "source": source, "split": {"validation": 0.2, "test": 0.2}}
+    with folder.filling() as path:
+        prepare(DatasetJob.model_validate(job), path, lambda event: None).save(folder)
+    return folder
