@@ -154,7 +154,7 @@ def test_a_module_that_takes_something_else_is_refused_with_what_it_has(
 
 
 def test_images_of_another_size_are_refused_with_the_size_to_set(digits: Folder, tmp_path: Path) -> None:
-    folder = image_module(tmp_path / "large", (32, None, 3))
+    folder = image_module(tmp_path / "large", 32, None, 3)
     assert refusal(folder, digits, tmp_path) == (
         "module …/large: was given images of 8x8x1, wanted 32x8x3; "
         "set the data set's image: {height: 32, width: 8, channels: 3}"
