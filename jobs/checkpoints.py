@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster.errors import RequestError
 from cluster.folder import Folder
-from jobs.artifacts import Epoch
+from jobs.artifacts import Epoch, Finding
 from jobs.models.model import read_weights, write_weights
 from jobs.spec import Spec
 
@@ -93,9 +93,10 @@ def is_whole(folder: Folder) -> bool:
 
 
 class Link(Spec):
-    """What one finished stage leaves for the next: the history so far; the weights lie beside it."""
+    """What one finished stage leaves for the next: history and findings so far; the weights lie beside it."""
 
     history: list[Epoch]
+    findings: list[Finding] = []
 
 
 def write_link(path: Path, link: Link, weights: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,18 @@ import numpy as np
 
 from cluster.errors import StepError
 from cluster.folder import Folder
-from jobs.artifacts import Dataset, Epoch, Finding, Model
+from jobs.artifacts import Dataset, Finding, Model
 from jobs.checkpoints import Link, read_link, write_link
 from jobs.convert import to_litert
 from jobs.data.encode import encoded
+from jobs.data.feed import Feed
+from jobs.data.preprocess import Preprocess
 from jobs.fit import fit
-from jobs.models.model import ModelSpec, build, load_weights, read_weights
+from jobs.models.model import ModelSpec, build, build_to_train, load_weights, read_weights
 from jobs.product import Product, golden_of, write_model
 from jobs.strategies.strategy import Strategy
-from jobs.techniques.technique import Context, Technique
-from jobs.training import class_weights, feeds_of
+from jobs.techniques.technique import Context, Teaches, Technique
+from jobs.training import class_weights, feeds_of, preprocessing
 
 Weights = dict[str, Any]
 
@@ -46,79 +48,115 @@ class CompressWork:
             chain.write()
 
 
+@dataclass(frozen=True)
+class Held:
+    """A model as it is between two techniques; without weights it is one that has learnt nothing yet."""
+
+    spec: ModelSpec
+    preprocess: Preprocess
+    folder: Path  # of the preprocessing's files
+    weights: Weights
+
+    def built(self, classes: int, seed: int = 0) -> Any:
+        """Return the plain Keras model."""
+        if not self.weights:
+            return build_to_train(self.spec, self.preprocess, classes, seed, self.folder)
+        model = build(self.spec, self.preprocess, classes, folder=self.folder)
+        load_weights(model, self.weights, "the chain")
+        return model
+
+
 class Chain:
-    """The state of a chain in one worker: weights, history and findings so far."""
+    """The state of a chain in one worker: the model, history and findings so far."""
 
     def __init__(self, work: CompressWork, engine: Any, keeper: Any) -> None:
         self.work, self.engine, self.keeper = work, engine, keeper
         self.dataset = Dataset.load(work.data)
         self.artifact = Model.load(work.model)
-        if self.artifact.classes != self.dataset.classes:
-            raise StepError(
-                "the model and the data", f"have other classes: {self.artifact.classes}", str(self.dataset.classes)
-            )
-        self.folder: Path = work.model.fetch()
-        self.spec = ModelSpec.model_validate(self.artifact.spec)
-        subject = f"{work.model}/weights.npz"
-        self.original: Weights = read_weights((self.folder / "weights.npz").read_bytes(), subject)
-        self.weights = self.original
-        self.history: list[Epoch] = []
+        self.classes = self.artifact.classes
+        if self.classes != self.dataset.classes:
+            raise StepError("the model and the data", f"have other classes: {self.classes}", str(self.dataset.classes))
+        folder: Path = work.model.fetch()
+        spec = ModelSpec.model_validate(self.artifact.spec)
+        weights = read_weights((folder / "weights.npz").read_bytes(), f"{work.model}/weights.npz")
+        self.first = self.held = Held(spec, self.artifact.preprocess, folder, weights)
+        self.link = Link(history=[])
 
     def context(self, index: int, train_steps: int = 0) -> Context:
         """Return what the technique at `index` may look at."""
-        return Context(self.work.techniques[:index], self.spec.backbone.modality, train_steps)
-
-    def built(self) -> Any:
-        """Return the plain model holding the weights so far."""
-        model = build(self.spec, self.artifact.preprocess, len(self.artifact.classes), folder=self.folder)
-        load_weights(model, self.weights, str(self.work.model))
-        return model
+        return Context(self.work.techniques[:index], self.held.spec.backbone.modality, train_steps)
 
     def tune(self, index: int, technique: Technique) -> None:
         """Fine-tune under one technique, or take over what an earlier attempt finished."""
-        name = f"technique{index:03d}"
+        name, teacher = f"technique{index:03d}", self.held
         kept = self.keeper.product(name)
+        if isinstance(technique, Teaches):
+            spec = technique.learner()
+            folder, preprocess = preprocessing(spec, self.dataset, self.keeper, f"student{index:03d}")
+            self.held = Held(spec, preprocess, folder, {})
         if kept is None:
-            link, weights = self._tuned(index, technique)
+            link, weights = self._tuned(index, technique, teacher)
             kept = self.keeper.keep(name, lambda path: write_link(path, link, weights))
-        link, self.weights = read_link(kept)
-        self.history = link.history
+        self.link, weights = read_link(kept)
+        if isinstance(technique, Teaches):
+            self.held = replace(self.held, spec=self.held.spec.resolved(self.held.folder))
+        self.held = replace(self.held, weights=weights)
 
-    def _tuned(self, index: int, technique: Technique) -> tuple[Link, Weights]:
-        recipe = technique.recipe()
+    def _tuned(self, index: int, technique: Technique, teacher: Held) -> tuple[Link, Weights]:
+        recipe, kind = technique.recipe(), str(technique.model_dump()["kind"])
         assert recipe is not None
-        self.keeper.tell({"start": technique.model_dump()["kind"], "epochs": recipe.epochs})
-        feeds = feeds_of(self.dataset, self.artifact.preprocess, self.folder, recipe)
+        train, validation = feeds_of(self.dataset, self.held.preprocess, self.held.folder, recipe)
+        answers = self._answers(teacher, recipe.batch_size) if isinstance(technique, Teaches) else {}
+        train.teacher = answers.get("train", train.teacher)
         with self.engine.scope():
-            training = technique.prepare(self.built(), self.context(index, recipe.epochs * feeds[0].steps))
-        training.l1, training.l2 = self.spec.l1, self.spec.l2
+            model = self.held.built(len(self.classes), recipe.seed)
+            training = technique.prepare(model, self.context(index, recipe.epochs * train.steps))
+        training.l1, training.l2 = self.held.spec.l1, self.held.spec.l2
         training.label_smoothing = recipe.label_smoothing
-        training.class_weights = class_weights(recipe, self.dataset.classes, feeds[0].rows.y)
-        history = fit(self.engine, training, *feeds, recipe, self.keeper, index, technique.model_dump()["kind"])
+        training.class_weights = class_weights(recipe, self.classes, train.rows.y)
+        self.keeper.tell({"start": kind, "epochs": recipe.epochs})
+        history = fit(self.engine, training, train, validation, recipe, self.keeper, index, kind)
+        findings = self.link.findings
+        if isinstance(technique, Teaches):
+            found = self.engine.predict(model, validation)
+            agreed = float((found.argmax(1) == answers["validation"].argmax(1)).mean())
+            findings = findings + kept_promises([technique.agreed(agreed)])
         weights = technique.finish(training)
-        kept_promises(technique.promise(self.weights, weights, None))
-        return Link(history=self.history + history), weights
+        kept_promises(technique.promise(teacher.weights, weights, None))
+        return Link(history=self.link.history + history, findings=findings), weights
+
+    def _answers(self, teacher: Held, batch_size: int) -> dict[str, Any]:
+        """Return the teacher's logits for every row of the training and validation splits, by split."""
+        self.keeper.tell({"start": "asking the teacher"})
+        with self.engine.scope():
+            model = teacher.built(len(self.classes))
+        answers = {}
+        for split in ("train", "validation"):
+            rows = encoded(self.dataset, teacher.preprocess, split, teacher.folder)
+            answers[split] = self.engine.predict(model, Feed(rows, batch_size, None))
+        return answers
 
     def write(self) -> None:
         """Make the file, check every promise on what is in it, and write the artifact."""
         context = self.context(len(self.work.techniques))
         self.keeper.tell({"start": "converting"})
-        rows = encoded(self.dataset, self.artifact.preprocess, "train", self.folder)
+        rows = encoded(self.dataset, self.held.preprocess, "train", self.held.folder)
         context.calibration = partial(calibration_rows, rows)
 
         def lower(converter: Any) -> None:
             for technique in self.work.techniques:
                 technique.lower(converter, context)
 
-        file = to_litert(self.built(), lower)
-        checked = (technique.promise(self.original, self.weights, file) for technique in self.work.techniques)
-        findings = kept_promises(finding for found in checked for finding in found)
+        held = self.held
+        file = to_litert(held.built(len(self.classes)), lower)
+        checked = (technique.promise(self.first.weights, held.weights, file) for technique in self.work.techniques)
+        findings = self.link.findings + kept_promises(finding for found in checked for finding in found)
         chain = tuple(technique.model_dump(mode="json") for technique in self.work.techniques)
         product = Product(
-            self.spec, self.artifact.preprocess, self.artifact.classes, self.weights, self.work.strategy,
+            held.spec, held.preprocess, self.classes, held.weights, self.work.strategy,
             golden_of(self.dataset), self.artifact.recipe, file, chain, tuple(findings),
         )  # fmt: skip
-        write_model(self.work.out, self.folder, product, self.artifact.history + self.history)
+        write_model(self.work.out, held.folder, product, self.artifact.history + self.link.history)
 
 
 def calibration_rows(rows: Any, count: int) -> Any:

@@ -14,6 +14,23 @@ from jobs.recipe import EarlyStopping, Recipe, TrainRecipe
 from jobs.strategies.strategy import Engine
 
 
+@dataclass(frozen=True)
+class Softening:
+    """How much a teacher's logits count beside the labels, and how soft they are made (Hinton et al., 2015)."""
+
+    alpha: float
+    temperature: float
+
+    def blend(self, hard: Any, teacher: Any, logits: Any) -> Any:
+        """Return (1-α)·`hard` + α·T²·KL(teacher ‖ student) of each row, both softened by T: `float32[rows]`."""
+        import tensorflow as tf
+
+        wanted = tf.nn.log_softmax(teacher / self.temperature)
+        found = tf.nn.log_softmax(logits / self.temperature)
+        divergence = tf.reduce_sum(tf.exp(wanted) * (wanted - found), axis=1)
+        return (1 - self.alpha) * hard + self.alpha * self.temperature**2 * divergence
+
+
 @dataclass
 class Training:
     """A model under training: its loss, its optimizer, and what hooks in before each train step."""
@@ -26,6 +43,7 @@ class Training:
     label_smoothing: float = 0.0
     class_weights: Sequence[float] | None = None
     scales_loss: bool = False
+    softening: Softening | None = None
     before_step: list[Callable[[Any], None]] = field(default_factory=list)
 
     def apply(self, batch: Any, replicas: int) -> tuple[Any, Any, Any]:
@@ -46,9 +64,13 @@ class Training:
         return _sums(batch, logits, losses)
 
     def losses(self, batch: Any, logits: Any) -> Any:
-        """Return the cross-entropy of each row, `float32[rows]`: of both its classes, where rows were mixed."""
+        """Return the loss of each row, `float32[rows]`.
+
+        It is the cross-entropy, of both its classes where rows were mixed; with a teacher, its soft targets' too.
+        """
         own, other = self._cross_entropy(batch.y, logits), self._cross_entropy(batch.other, logits)
-        return batch.share * own + (1 - batch.share) * other
+        losses = batch.share * own + (1 - batch.share) * other
+        return losses if self.softening is None else self.softening.blend(losses, batch.teacher, logits)
 
     def _cross_entropy(self, labels: Any, logits: Any) -> Any:
         import tensorflow as tf

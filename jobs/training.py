@@ -50,7 +50,7 @@ class TrainWork:
     def __call__(self, engine: Any, keeper: Any) -> None:
         """Train in every worker; worker 0 writes the artifact."""
         dataset = Dataset.load(self.data)
-        folder, preprocess = _preprocessing(self.model, dataset, keeper)
+        folder, preprocess = preprocessing(self.model, dataset, keeper, "preprocess")
         recipe = self._resolved()
         with engine.scope(), precision(recipe.precision):
             model = build_to_train(self.model, preprocess, len(dataset.classes), recipe.seed, folder)
@@ -126,14 +126,17 @@ def class_weights(recipe: Recipe, classes: list[str], labels: Any) -> list[float
     return [len(labels) / (len(classes) * max(1, int(count))) for count in counts]
 
 
-def _preprocessing(model: ModelSpec, dataset: Dataset, keeper: Any) -> tuple[Path, Preprocess]:
-    """Fit the preprocessing once, in worker 0, and return it with the local folder of its files in every worker."""
+def preprocessing(model: ModelSpec, dataset: Dataset, keeper: Any, name: str) -> tuple[Path, Preprocess]:
+    """Fit the preprocessing once, in worker 0, and return it with the local folder of its files in every worker.
+
+    It is kept as the product `name`.
+    """
 
     def fill(path: Path) -> None:
         prepared = Prepared(preprocess=model.backbone.preprocess(dataset, path))
         (path / "preprocess.json").write_text(prepared.model_dump_json())
 
-    folder = keeper.product("preprocess") or keeper.keep("preprocess", fill)
+    folder = keeper.product(name) or keeper.keep(name, fill)
     path: Path = folder.fetch()
     return path, Prepared.model_validate_json((path / "preprocess.json").read_text()).preprocess
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -10,10 +11,11 @@ from pydantic import Field
 from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
+from jobs.data import files
 from jobs.job import Inputs, Job, Output, mismatch
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
-from jobs.techniques import Technique
+from jobs.techniques import Teaches, Technique
 
 
 class Compress(Job):
@@ -36,7 +38,7 @@ class Compress(Job):
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Check the chain: what may follow what, on the model's backbone, under the strategy."""
         yield from mismatch(("model",), steps, self.model, self.data)
-        spec = self.model_spec(steps)
+        spec = self._given(steps)
         for index, technique in enumerate(self.techniques):
             place = ("techniques", index)
             if spec is not None:
@@ -46,13 +48,29 @@ class Compress(Job):
             recipe = technique.recipe()
             for text in self.strategy.problems(recipe.batch_size) if recipe else ():
                 yield place, text
+            spec = technique.learner() if isinstance(technique, Teaches) else spec
+        for path in self._reads():
+            if not files.is_uri(path) and not files.exists(path):
+                yield ("techniques",), f"{path} does not exist"
+
+    def digest(self, memo: Callable[[Any], str]) -> str:
+        """Return the digest of the weights students start from."""
+        for path in self._reads():
+            files.require(path)
+        return "\n".join(memo(path) for path in self._reads())
 
     def model_spec(self, steps: Mapping[str, Job]) -> Any:
-        """Return the spec of the model that is compressed."""
-        step: Job | None = self
-        while isinstance(step, Compress):  # references were checked: no circle
-            step = steps.get(step.model)
-        return step.model_spec(steps) if step is not None else None
+        """Return the spec of the model that comes out: the last student, or the model that is compressed."""
+        learners = [technique.learner() for technique in self.techniques if isinstance(technique, Teaches)]
+        return learners[-1] if learners else self._given(steps)
+
+    def _given(self, steps: Mapping[str, Job]) -> Any:
+        step = steps.get(self.model)
+        return step.model_spec(steps) if step is not None else None  # references were checked: no circle
+
+    def _reads(self) -> list[str]:
+        learners = [technique.learner() for technique in self.techniques if isinstance(technique, Teaches)]
+        return [path for learner in learners for path in learner.backbone.inputs()]
 
     def run(self, inputs: Inputs, out: Output) -> Model:
         """Run the chain on the cluster."""
@@ -60,7 +78,8 @@ class Compress(Job):
         from jobs.strategies.ray_train import Group, run_group
 
         model, data = inputs[self.model].folder, inputs[self.data].folder
-        work = CompressWork(self.techniques, self.strategy, model, data, out.folder)
+        techniques = [technique.located(FilePath.cwd()) for technique in self.techniques]
+        work = CompressWork(techniques, self.strategy, model, data, out.folder)
         group = Group(work, self.strategy, out.folder.name, out.checkpoints, self.retries, self.keep)
         run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop)
         return Model.load(out.folder)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from jobs.data.feed import Feed
 from jobs.models.layers import draws
@@ -63,6 +65,23 @@ class Replicated:
         self._reset()
         run(iterator, tf.constant(feed.steps, tf.int64))
         return self._summed()
+
+    def predict(self, model: Any, feed: Feed) -> NDArray[np.float32]:
+        """Return the logits `float32[rows, classes]` of every row of `feed`, in its order."""
+
+        def forward(batch: Any) -> tuple[Any, Any]:
+            return tf.cast(model(batch.x, training=False), tf.float32), batch.weights
+
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+        def run(batch: Any) -> Any:
+            return self.strategy.run(forward, args=(batch,))
+
+        parts = []
+        iterator = iter(self._distributed(feed, 0))
+        for _ in range(feed.steps):
+            logits, weights = (self.strategy.gather(part, axis=0).numpy() for part in run(next(iterator)))
+            parts.append(logits[weights > 0])
+        return np.concatenate(parts)
 
     def first_bad_step(self) -> int | None:
         """Return the first train step whose loss was not finite in any replica since the last `train` began."""

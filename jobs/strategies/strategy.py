@@ -30,6 +30,9 @@ class Engine(Protocol):
     def evaluate(self, training: Any, feed: Any) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over `feed`, each row counted once."""
 
+    def predict(self, model: Any, feed: Any) -> Any:
+        """Return the logits `float32[rows, classes]` of every row of `feed`, in its order, in all workers."""
+
     def first_bad_step(self) -> int | None:
         """Return the first train step of the last `train` whose loss was not finite in any replica."""
 

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from jobs.artifacts import Finding
 from jobs.fit import Training
 from jobs.models.backbone import Backbone
+from jobs.models.model import ModelSpec
 from jobs.recipe import Recipe
 from jobs.spec import Choice
 from jobs.strategies.strategy import Strategy
@@ -33,6 +36,10 @@ class Technique(Choice):
 
     shapes_file: ClassVar[bool] = False  # it lowers to the file instead of changing weights
     whole: ClassVar[bool] = False  # it takes the model as it is and builds nothing around its layers
+
+    def located(self, root: Path) -> Self:
+        """Return this technique with its relative paths taken from `root`."""
+        return self
 
     def recipe(self) -> Recipe | None:
         """Return how the model is fine-tuned under the technique; None when it is not."""
@@ -66,3 +73,15 @@ class Technique(Choice):
     def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:
         """Compare weights by name before and after, and the file once there is one, with what was promised."""
         yield from ()
+
+
+class Teaches(Technique):
+    """A technique that ends in another model, the student, which learns from the one so far."""
+
+    @abstractmethod
+    def learner(self) -> ModelSpec:
+        """Return the student."""
+
+    @abstractmethod
+    def agreed(self, share: float) -> Finding:
+        """Judge the share of validation rows in which student and teacher choose the same class."""

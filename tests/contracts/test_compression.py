@@ -18,7 +18,7 @@ from jobs.models.model import ModelSpec, read_weights
 from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Single
-from jobs.techniques import Technique
+from jobs.techniques import Teaches, Technique
 from jobs.training import TrainWork
 from tests.jobs.models.modules import image_module
 from tests.rig import TINY, MemoryKeeper
@@ -31,9 +31,23 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "text_cnn": {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 8, "filters": 8},
 }
 TECHNIQUES: dict[str, list[dict[str, Any]]] = {
+    "distill": [{"kind": "distill", "epochs": 2, "learning_rate": 0.01, "agreement": 0.3}],
     "prune": [{"kind": "prune", "sparsity": 0.7, "epochs": 1}],
     "quantize": [{"kind": "quantize", "scheme": scheme} for scheme in ("int8", "dynamic", "float16")],
 }
+
+
+STUDENTS: dict[str, dict[str, Any]] = {
+    "image": TINY,
+    "text": {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 4, "filters": 4},
+}
+
+
+def chosen_for(fields: dict[str, Any], modality: str) -> Technique:
+    """Return the technique of an example; what teaches gets a student that reads the rows."""
+    if issubclass(Technique.members()[fields["kind"]], Teaches):
+        fields = fields | {"student": {"backbone": STUDENTS[modality]}}
+    return Technique.choose(fields)
 
 
 def test_every_backbone_and_technique_is_under_contract() -> None:
@@ -86,8 +100,8 @@ def test_a_technique_keeps_its_promise(
     backbone: str, technique: str, index: int, trained: dict[str, tuple[Folder, Folder]], tmp_path: Path
 ) -> None:
     data, model = trained[backbone]
-    chosen = Technique.choose(TECHNIQUES[technique][index])
     spec = ModelSpec.model_validate(Model.load(model).spec)
+    chosen = chosen_for(TECHNIQUES[technique][index], spec.backbone.modality)
     assert list(chosen.legal([], spec.backbone, Single())) == []
     out = Folder.parse(str(tmp_path / "out"))
     CompressWork([chosen], Single(), model, data, out)(Single().engine(), MemoryKeeper(tmp_path))
@@ -157,6 +171,14 @@ def test_a_model_is_not_compressed_on_rows_of_another_kind_or_other_classes(
         ),
         ([{"kind": "prune"}, {"kind": "prune"}], "the chain prunes already; set one sparsity"),
         ([{"kind": "quantize"}, {"kind": "quantize"}], "the chain quantizes already; choose one scheme"),
+        (
+            [{"kind": "prune"}, {"kind": "distill", "student": {"backbone": TINY}}],
+            "distill starts another model, and what stands before it is lost; put distill first",
+        ),
+        (
+            [{"kind": "prune"}, {"kind": "distill", "student": {"backbone": {"kind": "text_cnn"}}}],
+            "the student reads text rows, its teacher image rows",
+        ),
     ],
 )
 def test_an_illegal_chain_is_refused_with_the_reason(chain: list[dict[str, Any]], reason: str) -> None:
