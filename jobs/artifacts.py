@@ -99,10 +99,10 @@ class Dataset(Artifact):
     """Labelled rows in Arrow shards: `<split>.arrow` with columns `x` and `label`.
 
     Images are `uint8[height, width, channels]` as fixed-size binary, texts are strings; labels are int32 indices
-    into `classes`.
+    into `classes`. Of pairs, `<split>.arrow` holds the images and `<split>.text.arrow` the texts, row for row.
     """
 
-    modality: Literal["image", "text"]
+    modality: Literal["image", "text", "image_text"]
     classes: list[str]
     rows: dict[str, int]
     image: list[int] | None = None  # height, width, channels
@@ -112,6 +112,14 @@ class Dataset(Artifact):
     overlaps: list[Overlap] = []
 
     splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
+
+    def holds(self, part: Literal["image", "text"]) -> bool:
+        """Say whether its rows have an image, or a text."""
+        return part in self.modality.split("_")
+
+    def shard(self, split: str, part: Literal["image", "text"]) -> str:
+        """Return the name of the file with the images, or the texts, of a split."""
+        return f"{split}.text.arrow" if part == "text" and self.holds("image") else f"{split}.arrow"
 
 
 class Epoch(Spec):

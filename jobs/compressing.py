@@ -17,6 +17,7 @@ from jobs.checkpoints import Link, read_link, write_link
 from jobs.convert import to_litert
 from jobs.data.encode import encoded
 from jobs.data.feed import Feed
+from jobs.data.inputs import as_read
 from jobs.data.preprocess import Preprocess
 from jobs.fit import fit
 from jobs.models.model import ModelSpec, build, build_to_train, load_weights, read_weights
@@ -162,7 +163,7 @@ class Chain:
 def calibration_rows(rows: Any, count: int) -> Any:
     """Return up to `count` prepared rows, as the model takes them, spread evenly: shards keep their source's order."""
     x, _ = rows.gather(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
-    return x.astype(np.float32) if x.dtype == np.uint8 else x
+    return as_read(x)
 
 
 def kept_promises(findings: Iterable[Finding]) -> list[Finding]:

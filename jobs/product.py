@@ -15,6 +15,7 @@ from cluster.folder import Folder
 from jobs.artifacts import Dataset, Epoch, Finding, Model
 from jobs.convert import to_litert
 from jobs.data.preprocess import Preprocess
+from jobs.data.rows import Pair
 from jobs.data.shards import read, read_texts
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.runtime.classifier import Raw, write_golden
@@ -26,11 +27,17 @@ SERVED = {"litert": "model.tflite", "tensorflow": "model.graph"}  # a file, and 
 
 def golden_of(dataset: Dataset, count: int = 4) -> list[Raw]:
     """Return the first raw rows of the validation split: what a served copy of the model is tried on."""
-    shard = dataset.folder.fetch() / "validation.arrow"
-    if dataset.modality == "text":
-        return list(next(iter(read_texts(shard).batches(count))))
-    x, _ = read(shard).gather(np.arange(min(count, dataset.rows["validation"])))
-    return [_png(pixels) for pixels in x]
+    folder = dataset.folder.fetch()
+    images: list[bytes] = []
+    texts: list[str] = []
+    if dataset.holds("text"):
+        texts += next(iter(read_texts(folder / dataset.shard("validation", "text")).batches(count)))
+    if dataset.holds("image"):
+        rows = read(folder / dataset.shard("validation", "image"))
+        images += [_png(pixels) for pixels in rows.gather(np.arange(min(count, len(rows))))[0]]
+    if images and texts:
+        return [Pair(image, text) for image, text in zip(images, texts, strict=True)]
+    return [*images, *texts]
 
 
 def _png(pixels: Any) -> bytes:

@@ -67,6 +67,17 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Return the folder of a small data set of pairs: digits, each with a docstring."""
+    from tests.jobs.data.making import made, pair_table
+
+    root = tmp_path_factory.mktemp("pairs")
+    source = {"kind": "table", "path": str(pair_table(root / "t.parquet", 400)), "image": "image", "text": "text"}
+    dataset, _ = made(root / "data", source)
+    return dataset.save(dataset.folder).folder
+
+
+@pytest.fixture(scope="session")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Return the folder of a small text data set: sentences about two things."""
     from jobs.data.prepare import prepare

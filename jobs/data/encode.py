@@ -1,4 +1,4 @@
-"""Numeric rows of a data set's split, ready for a model: images as they lie, texts as token ids.
+"""Numeric rows of a data set's split, ready for a model: images as they lie, texts as token ids, pairs as both.
 
 Token ids are made once on a node: the first process encodes into a file of this user's cache folder, others wait for
 it, and all map the same pages.
@@ -13,34 +13,46 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cluster.errors import StepError
 from cluster.folder import node_cache
 from jobs.artifacts import Dataset
 from jobs.data.preparing import preparer, preprocess_of
-from jobs.data.preprocess import ImagePixels, Preprocess, RawText, WordPieces
-from jobs.data.shards import Rows, ShardWriter, Texts, read, read_texts
+from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces
+from jobs.data.shards import JoinedRows, Rows, ShardWriter, Texts, read, read_texts
 
 BATCH = 1_000  # texts encoded at once
 
 
-def encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_folder: Path | None = None) -> Rows | Texts:
-    """Return the rows of `split` prepared as `preprocess` says; the folder holds the tokenizer of a text model."""
+def encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_folder: Path | None = None) -> Any:
+    """Return the rows of `split` prepared as `preprocess` says: Rows, Texts, or JoinedRows of pairs.
+
+    The folder holds the tokenizer of a text model.
+    """
     if split not in dataset.rows:
         raise StepError("the data set", f"has no {split} split", f"one of {', '.join(dataset.rows)}")
-    shard = dataset.folder.fetch() / f"{split}.arrow"
+    if isinstance(preprocess, ImageAndText):
+        parts = preprocess.parts()
+        return JoinedRows({part.input_name: _encoded(dataset, part, split, tokenizer_folder) for part in parts})
+    return _encoded(dataset, preprocess, split, tokenizer_folder)
+
+
+def _encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_folder: Path | None) -> Rows | Texts:
+    """Return the images or the texts of `split`, prepared."""
     if isinstance(preprocess, ImagePixels):
         if preprocess != preprocess_of(dataset):
             raise StepError("the model", f"reads images of {_size(preprocess)}", _size(preprocess_of(dataset)))
-        return read(shard)
-    if dataset.modality != "text":
+        return read(dataset.folder.fetch() / dataset.shard(split, "image"))
+    if not dataset.holds("text"):
         raise StepError("the model", "reads texts", f"{dataset.modality}s, which the data set holds")
     if isinstance(preprocess, RawText):
-        return read_texts(shard)
+        return read_texts(dataset.folder.fetch() / dataset.shard(split, "text"))
     assert isinstance(preprocess, WordPieces), f"no encoding for {preprocess!r}"
     assert tokenizer_folder is not None, "a text model has a tokenizer"
     tokenizer = hashlib.sha256((tokenizer_folder / preprocess.tokenizer).read_bytes()).hexdigest()
     key = hashlib.sha256(f"{dataset.digest} {tokenizer} {preprocess.length} {split}".encode()).hexdigest()
+    shard = dataset.folder.fetch() / dataset.shard(split, "text")
     return read(_tokens(key, shard, preprocess, tokenizer_folder))
 
 

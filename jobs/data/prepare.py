@@ -21,14 +21,15 @@ from cluster.errors import StepError
 from jobs.artifacts import Dataset, Overlap, RejectedRow
 from jobs.data.images import decode, size_of
 from jobs.data.preprocess import ImagePixels
-from jobs.data.rows import BadRow, Row
-from jobs.data.shards import ShardWriter
+from jobs.data.rows import BadRow, Pair, Row, part_of_pair
+from jobs.data.shards import PairWriter, ShardWriter
 from jobs.data.splits import Stratifier
 from jobs.data.text import clean
 
 if TYPE_CHECKING:
     from jobs.kinds.dataset import DatasetJob
 
+Content = str | NDArray[np.uint8] | tuple[NDArray[np.uint8], str]
 Tell = Callable[[dict[str, Any]], None]
 SUBJECT = "the data set"
 LISTED = 1_000  # rejected rows listed in the artifact; all are counted
@@ -52,13 +53,13 @@ def prepare(job: DatasetJob, folder: Path, tell: Tell) -> Dataset:
 class Pool:
     """The rows of one split so far."""
 
-    writer: ShardWriter
+    writer: ShardWriter | PairWriter
     hashes: array[int] = field(default_factory=lambda: array("Q"))
     labels: Counter[int] = field(default_factory=Counter)
 
     def extend(self, other: Pool) -> None:
         """Take all rows of `other`."""
-        self.writer.extend(other.writer)
+        self.writer.extend(other.writer)  # type: ignore[arg-type]  # both are of the same rows
         self.hashes.extend(other.hashes)
         self.labels.update(other.labels)
 
@@ -69,7 +70,6 @@ class Intake:
     def __init__(self, job: DatasetJob, folder: Path, tell: Tell) -> None:
         self._job, self._folder, self._tell = job, folder, tell
         self._dealer = Stratifier(job.split.validation, job.split.test, job.split.seed)
-        self._is_text = job.source.modality() == "text"
         self._to: ImagePixels | None = None
         if (size := job.image) is not None:
             self._to = ImagePixels(height=size.height, width=size.width, channels=size.channels)
@@ -90,7 +90,7 @@ class Intake:
             return
         self._seen.add(row.label)
         try:
-            content: Any = clean(str(row.raw)) if self._is_text else self._pixels(row)
+            content = self._content(row)
         except BadRow as bad:
             self._reject(RejectedRow(row=row.name, reason=bad.reason))
             return
@@ -127,12 +127,22 @@ class Intake:
         if len(self._rejected) < LISTED:
             self._rejected.append(row)
 
-    def _pixels(self, row: Row) -> NDArray[np.uint8]:
-        assert not isinstance(row.raw, str), "a source of images yields no text"
+    def _content(self, row: Row) -> Content:
+        """Return what is kept of a row; BadRow when it, or either part of a pair, cannot be prepared."""
+        if isinstance(row.raw, str):
+            return clean(row.raw)
+        if not isinstance(row.raw, Pair):
+            return self._pixels(row.name, row.raw)
+        with part_of_pair("a text"):
+            text = clean(row.raw.text)
+        with part_of_pair("an image"):
+            return self._pixels(row.name, row.raw.image), text
+
+    def _pixels(self, name: str, raw: bytes | NDArray[Any]) -> NDArray[np.uint8]:
         if self._job.image is None:
-            self._to = self._own_size(row.name, row.raw)
+            self._to = self._own_size(name, raw)
         assert self._to is not None
-        return decode(row.raw, self._to)
+        return decode(raw, self._to)
 
     def _own_size(self, name: str, raw: bytes | NDArray[Any]) -> ImagePixels:
         """Return the size the images have by themselves; a grey one among coloured ones is no other size."""
@@ -145,19 +155,17 @@ class Intake:
         remedy = "set image: {height, width, channels} to bring all to one size"
         raise StepError(name, f"is {_size(size)}", f"{_size(self._to)} as the images before it", remedy)
 
-    def _keep(self, row: Row, content: Any) -> None:
+    def _keep(self, row: Row, content: Content) -> None:
         name = row.split or "train"
         if name == "train":
             dealt = self._dealer.split(row.label)
             name = dealt if dealt == "train" else CARVED + dealt
         if name not in self._pools:
-            shape = None if self._is_text else content.shape
-            self._pools[name] = Pool(ShardWriter(self._folder / f"{name}.spool", shape))
+            self._pools[name] = Pool(_writer(self._folder / f"{name}.spool", content))
         pool = self._pools[name]
         label = self._labels.setdefault(row.label, len(self._labels))
-        pool.writer.append([content] if self._is_text else content[None], [label])
-        raw = content.encode() if self._is_text else content.data
-        pool.hashes.append(int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little"))
+        _append(pool.writer, content, label)
+        pool.hashes.append(_hash(content))
         pool.labels[label] += 1
 
     def _splits(self) -> dict[str, Pool]:
@@ -217,13 +225,38 @@ class Intake:
         return found
 
 
+def _writer(spool: Path, content: Content) -> ShardWriter | PairWriter:
+    """Return what writes rows like `content`."""
+    if isinstance(content, tuple):
+        return PairWriter(spool, content[0].shape)
+    return ShardWriter(spool, None if isinstance(content, str) else content.shape)
+
+
+def _append(writer: ShardWriter | PairWriter, content: Content, label: int) -> None:
+    if isinstance(writer, PairWriter):
+        assert isinstance(content, tuple), "a source yields pairs throughout, or none"
+        writer.append(content[0][None], [content[1]], [label])
+    else:
+        assert not isinstance(content, tuple), "a source yields pairs throughout, or none"
+        writer.append([content] if isinstance(content, str) else content[None], [label])
+
+
+def _hash(content: Content) -> int:
+    """Return the 64 bits by which duplicates are found: of a pair, of both parts."""
+    hashed = hashlib.blake2b(digest_size=8)
+    for part in content if isinstance(content, tuple) else (content,):
+        hashed.update(part.encode() if isinstance(part, str) else part.data)
+    return int.from_bytes(hashed.digest(), "little")
+
+
 def _size(pixels: ImagePixels) -> str:
     return f"{pixels.height}x{pixels.width}x{pixels.channels}"
 
 
 def _digest(folder: Path, splits: list[str]) -> str:
     whole = hashlib.sha256()
-    for split in splits:
-        with (folder / f"{split}.arrow").open("rb") as shard:
-            whole.update(f"{split} {hashlib.file_digest(shard, 'sha256').hexdigest()}\n".encode())
+    for name in (name for split in splits for name in (split, f"{split}.text")):
+        if (file := folder / f"{name}.arrow").exists():
+            with file.open("rb") as shard:
+                whole.update(f"{name} {hashlib.file_digest(shard, 'sha256').hexdigest()}\n".encode())
     return whole.hexdigest()

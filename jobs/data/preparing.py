@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster.errors import StepError
 from jobs.artifacts import Dataset
-from jobs.data.preprocess import ImagePixels, Preprocess, RawText, WordPieces
+from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces
+from jobs.data.rows import part_of_pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class Preparer(Protocol):
     """Prepares raw items; a BadRow says why one of them cannot be."""
 
-    def __call__(self, items: Sequence[Any]) -> NDArray[Any]:
-        """Return the batch `[items, …]`."""
+    def __call__(self, items: Sequence[Any]) -> Any:
+        """Return the batch: `NDArray[items, …]`, or such arrays by input name."""
 
 
 class ImagePreparer:
@@ -69,12 +70,30 @@ class RawTextPreparer:
         return np.array([clean(item) for item in items], object)
 
 
+class PairPreparer:
+    """Pairs to `{"image": uint8[items, height, width, channels], "tokens": int32[items, length]}`."""
+
+    def __init__(self, to: ImageAndText, folder: Path) -> None:
+        self._names = [part.input_name for part in to.parts()]
+        self._image, self._text = (preparer(part, folder) for part in to.parts())
+
+    def __call__(self, items: Sequence[Any]) -> dict[str, NDArray[Any]]:
+        """Prepare the images, then the texts."""
+        with part_of_pair("an image"):
+            images = self._image([item.image for item in items])
+        with part_of_pair("a text"):
+            texts = self._text([item.text for item in items])
+        return dict(zip(self._names, (images, texts), strict=True))
+
+
 def preparer(preprocess: Preprocess, folder: Path) -> Preparer:
     """Make what prepares raw items as `preprocess` says; `folder` holds its files (the tokenizer)."""
     if isinstance(preprocess, ImagePixels):
         return ImagePreparer(preprocess)
     if isinstance(preprocess, RawText):
         return RawTextPreparer()
+    if isinstance(preprocess, ImageAndText):
+        return PairPreparer(preprocess, folder)
     assert isinstance(preprocess, WordPieces), f"no preparer for {preprocess!r}"
     return TextPreparer(preprocess, folder)
 

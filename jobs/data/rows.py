@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +15,38 @@ LONGEST_TEXT = 1_000_000  # characters
 
 
 class BadRow(ValueError):  # noqa: N818  it says what is wrong with a row, not with the program
-    """A text or image that cannot be prepared; `reason` is a short phrase that follows the row's name."""
+    """An item that cannot be prepared; `reason` is a short phrase that follows the row's name."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
+@contextmanager
+def part_of_pair(part: str) -> Iterator[None]:
+    """Let a BadRow say that it speaks of one `part` of a pair, `an image` or `a text`."""
+    try:
+        yield
+    except BadRow as bad:
+        raise BadRow(f"has {part} that {bad.reason}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image and the text that belongs to it: one row of two modalities."""
+
+    image: bytes
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled text or image; `name` finds it in the source, `split` is set when the source gives splits.
+    """One labelled item; `name` finds it in the source, `split` is set when the source gives splits.
 
-    `raw` is a text, the bytes of an image file, or `uint8[height, width]` or `uint8[height, width, channels]`.
+    `raw` is a text, the bytes of an image file, `uint8[height, width]` or `uint8[height, width, channels]`, or a pair.
     """
 
     name: str
-    raw: str | bytes | NDArray[Any]
+    raw: str | bytes | NDArray[Any] | Pair
     label: str
     split: str | None = None

@@ -41,6 +41,25 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class JoinedRows:
+    """Rows of several inputs, row for row, by input name; the labels are those of each."""
+
+    parts: dict[str, Rows]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def y(self) -> NDArray[np.int32]:
+        """Return the labels `int32[rows]`."""
+        return next(iter(self.parts.values())).y
+
+    def gather(self, indices: NDArray[np.integer[Any]]) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
+        """Return copies of the rows at `indices` by input name, and their labels."""
+        return {name: rows.gather(indices)[0] for name, rows in self.parts.items()}, self.y.take(indices)
+
+
+@dataclass(frozen=True)
 class Texts:
     """Texts on a memory map, and their labels `int32[rows]`."""
 
@@ -146,6 +165,39 @@ class ShardWriter:
 
     def _spool(self, column: str) -> Path:
         return self._beside.with_name(f"{self._beside.name}.{column}")
+
+
+class PairWriter:
+    """Appends pairs of an image and a text, and closes them into two shards beside each other, row for row."""
+
+    def __init__(self, spool: Path, shape: tuple[int, ...]) -> None:
+        self._images = ShardWriter(spool, shape)
+        self._texts = ShardWriter(spool.with_name(f"{spool.name}.text"), None)
+
+    @property
+    def rows(self) -> int:
+        """Return the rows appended so far."""
+        return self._images.rows
+
+    def append(self, images: NDArray[np.uint8], texts: Sequence[str], labels: Sequence[int]) -> None:
+        """Append rows: `images[rows, *shape]` and their texts."""
+        self._images.append(images, labels)
+        self._texts.append(texts, labels)
+
+    def extend(self, other: PairWriter) -> None:
+        """Append all rows of `other` and discard it."""
+        self._images.extend(other._images)
+        self._texts.extend(other._texts)
+
+    def close(self, path: Path, relabel: NDArray[np.int32] | None = None) -> None:
+        """Write the images to `path` and the texts to `<its stem>.text.arrow`; a label `i` becomes `relabel[i]`."""
+        self._images.close(path, relabel)
+        self._texts.close(path.with_name(f"{path.stem}.text.arrow"), relabel)
+
+    def discard(self) -> None:
+        """Delete the spool files; shards already written stay."""
+        self._images.discard()
+        self._texts.discard()
 
 
 def _int32(values: NDArray[np.int32]) -> Any:

@@ -101,9 +101,9 @@ def fit_word_pieces(dataset: Dataset, folder: Path, vocabulary: int, length: int
     """Train a tokenizer on the training split and write it into `folder`."""
     from jobs.data.shards import read_texts
 
-    if dataset.modality != "text":
+    if not dataset.holds("text"):
         raise StepError("word pieces", f"the data set holds {dataset.modality}s", "texts", "choose another backbone")
-    tokenizer = train_tokenizer(read_texts(dataset.folder.fetch() / "train.arrow"), vocabulary)
+    tokenizer = train_tokenizer(read_texts(dataset.folder.fetch() / dataset.shard("train", "text")), vocabulary)
     spec = WordPieces(length=length, vocabulary=tokenizer.get_vocab_size())
     tokenizer.save(str(folder / spec.tokenizer))
     return spec

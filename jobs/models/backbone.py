@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Backbone(Choice):
     """The family of backbones: from prepared rows to features."""
 
-    modality: ClassVar[Literal["image", "text"]]
+    modality: ClassVar[Literal["image", "text", "image_text"]]
     compressible: ClassVar[bool] = True  # False: its layers cannot be rebuilt around, the file can be quantized
     runtime: ClassVar[Literal["litert", "tensorflow"]] = (
         "litert"  # what runs the served file; replicas have LiteRT only
@@ -53,6 +53,7 @@ class Backbone(Choice):
     def features(self, inputs: Any, preprocess: Preprocess, seed: int) -> Any:
         """Build the layers on `inputs` (a Keras tensor of prepared rows) and return features `float32[rows, width]`.
 
+        Of pairs, `inputs` are such tensors by input name.
         Every layer is named, so that weights are found by name in any process; `seed` seeds the initial weights.
         """
         raise NotImplementedError

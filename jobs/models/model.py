@@ -11,11 +11,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cluster.errors import RequestError
-from jobs.data.preprocess import ImagePixels, Preprocess, RawText, WordPieces
+from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces
 from jobs.models.backbone import Backbone
 from jobs.spec import Spec
 
 HEAD = "logits"
+JOINT = "joint_"  # begins the names of layers that join two backbones: they learn with the head
 
 
 class ModelSpec(Spec):
@@ -59,6 +60,8 @@ def build_to_train(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: 
 
 
 def _inputs(keras: Any, preprocess: Preprocess) -> Any:
+    if isinstance(preprocess, ImageAndText):
+        return {part.input_name: _inputs(keras, part) for part in preprocess.parts()}
     if isinstance(preprocess, ImagePixels):
         return keras.Input((preprocess.height, preprocess.width, preprocess.channels), dtype="float32", name="image")
     if isinstance(preprocess, RawText):
@@ -67,15 +70,16 @@ def _inputs(keras: Any, preprocess: Preprocess) -> Any:
     return keras.Input((preprocess.length,), dtype="int32", name="tokens")
 
 
-def in_head(variable: Any) -> bool:
-    """Say whether a variable is the head's: the logits'; all others are the backbone's."""
-    return bool(variable.name.startswith(f"{HEAD}/"))
+def in_head(named: Any) -> bool:
+    """Say whether a variable or layer is the head's: the logits', or what joins two backbones."""
+    name: str = named.name
+    return name.split("/")[0] == HEAD or name.startswith(JOINT)
 
 
 @contextmanager
 def frozen_backbone(model: Any) -> Iterator[None]:
     """Let the head alone learn inside the block; frozen batch normalisation uses its averages, and keeps them."""
-    frozen = [layer for layer in model.layers if layer.name != HEAD and layer.trainable]
+    frozen = [layer for layer in model.layers if not in_head(layer) and layer.trainable]
     for layer in frozen:
         layer.trainable = False
     try:

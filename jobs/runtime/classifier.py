@@ -1,19 +1,26 @@
-"""From raw texts and images to labels: preparation, the served file, softmax. What a replica does, and `predict`."""
+"""From raw items to labels: preparation, the served file, softmax. What a replica does, and `predict`."""
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cluster.errors import RequestError
 from jobs.artifacts import Model
 from jobs.data.preparing import preparer
+from jobs.data.rows import Pair
 from jobs.runtime.runner import Runner
 
 GOLDEN = "golden.json"
-Raw = str | bytes
+Raw = str | bytes | Pair
+ASKED: dict[str, tuple[type, str]] = {
+    "text": (str, "a text"),
+    "image": (bytes, "an image"),
+    "image_text": (Pair, "an image and a text"),
+}
 
 
 class Classifier:
@@ -22,16 +29,19 @@ class Classifier:
     def __init__(self, model: Model, path: Path, threads: int = 1) -> None:
         model.require_servable(str(path))
         self.model = model
-        self.modality = model.preprocess.model_dump()["kind"]
+        self.modality = model.preprocess.modality
         self.runner = Runner(path / model.served, threads)
         self._prepare = preparer(model.preprocess, path)
 
     def classify(self, items: list[Raw], top: int = 3) -> list[dict[str, Any]]:
-        """Return for each text or encoded image its label, probability and `top` labels; BadRow names what is wrong."""
-        wanted = str if self.modality == "text" else bytes
+        """Return for each text, encoded image or pair its label, probability and `top` labels.
+
+        BadRow says what is wrong with one.
+        """
+        wanted, called = ASKED[self.modality]
         for item in items:
             if not isinstance(item, wanted):
-                raise RequestError("the model", f"was given {type(item).__name__}", f"{self.modality} rows")
+                raise RequestError("the model", f"was given {_called(item)}", called)
         answers = []
         for row in self.runner.probabilities(self._prepare(items)):
             best = [(self.model.classes[i], float(row[i])) for i in row.argsort()[::-1][:top]]
@@ -40,13 +50,32 @@ class Classifier:
         return answers
 
 
+def _called(item: Raw) -> str:
+    return next(called for kind, called in ASKED.values() if isinstance(item, kind))
+
+
 def golden_rows(path: Path) -> list[Raw]:
-    """Return the raw rows kept with a model to try it on: texts, or encoded images."""
-    rows = json.loads((path / GOLDEN).read_text())["rows"]
-    return [row["text"] if "text" in row else base64.b64decode(row["image"]) for row in rows]
+    """Return the raw rows kept with a model to try it on: texts, encoded images, or pairs."""
+    return [from_json(row) for row in json.loads((path / GOLDEN).read_text())["rows"]]
 
 
 def write_golden(path: Path, rows: list[Raw]) -> None:
     """Keep raw rows with a model, to try it on wherever it is loaded."""
-    kept = [{"text": r} if isinstance(r, str) else {"image": base64.b64encode(r).decode()} for r in rows]
-    (path / GOLDEN).write_text(json.dumps({"rows": kept}))
+    (path / GOLDEN).write_text(json.dumps({"rows": [as_json(row) for row in rows]}))
+
+
+def as_json(item: Raw) -> dict[str, str]:
+    """Return an item as JSON: `text`, `image` in base64, or both of a pair."""
+    if isinstance(item, str):
+        return {"text": item}
+    if isinstance(item, bytes):
+        return {"image": base64.b64encode(item).decode()}
+    return as_json(item.image) | as_json(item.text)
+
+
+def from_json(fields: Mapping[str, str]) -> Raw:
+    """Return the item that `as_json` returned as `fields`; ValueError when `image` is not base64."""
+    if "image" not in fields:
+        return fields["text"]
+    image = base64.b64decode(fields["image"], validate=True)
+    return Pair(image, fields["text"]) if "text" in fields else image

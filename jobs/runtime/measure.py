@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.data.inputs import singles
 from jobs.runtime.runner import Runner
 
 BATCH = 32
@@ -46,13 +47,13 @@ def scores(found: NDArray[np.int32], true: NDArray[np.int32], classes: list[str]
 def latency(runner: Runner, rows: Any, seconds: float = 1.0, least: int = 50) -> dict[str, float]:
     """Return the p50 and p99, in milliseconds, of running one row through the file with one thread."""
     x, _ = rows.gather(np.arange(min(64, len(rows))))
-    for place in range(min(8, len(x))):
-        runner.logits(x[place : place + 1])
+    single = list(singles(x))
+    for row in single[:8]:
+        runner.logits(row)
     times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < least:
-        place = len(times) % len(x)
-        row = x[place : place + 1]
+        row = single[len(times) % len(single)]
         started = time.perf_counter()
         runner.logits(row)
         times.append((time.perf_counter() - started) * 1000)

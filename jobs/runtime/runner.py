@@ -1,4 +1,7 @@
-"""Runs the served file with LiteRT: prepared rows in, logits or probabilities out. Safe to call from many threads."""
+"""Runs the served file with LiteRT: prepared rows in, logits or probabilities out. Safe to call from many threads.
+
+Rows of a model with one input are an array; of one with several, arrays by input name, as the file's signature has it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from cluster.errors import RequestError
+from jobs.data.inputs import Inputs, count
 
 KEPT = 4  # interpreters kept, each sized for one batch size
 
@@ -27,37 +31,50 @@ class Runner:
             first = self._interpreter(1)
         except (ValueError, RuntimeError) as error:
             raise RequestError(str(file), f"is not a file LiteRT can run ({error})") from None
-        details = first.get_input_details()[0]
-        self.input_shape: tuple[int, ...] = tuple(int(n) for n in details["shape"][1:])
-        self.input_type: Any = details["dtype"]
-        self.classes = int(first.get_output_details()[0]["shape"][-1])
+        inputs, output = _inputs(first), first.get_output_details()[0]
+        self.input_types: dict[str, Any] = {name: given["dtype"] for name, given in inputs.items()}
+        self.classes = int(output["shape"][-1])
+        self._places = {name: int(given["index"]) for name, given in inputs.items()}
+        self._output = int(output["index"])
 
     def _interpreter(self, batch: int) -> Any:
         found = self._interpreters.get(batch)
         if found is not None:
             return found
         made = Interpreter(model_content=self._content, num_threads=self._threads)
-        details = made.get_input_details()[0]
-        made.resize_tensor_input(details["index"], [batch, *details["shape"][1:]])
+        for given in made.get_input_details():
+            made.resize_tensor_input(given["index"], [batch, *given["shape"][1:]])
         made.allocate_tensors()
         if len(self._interpreters) >= KEPT:
             self._interpreters.pop(next(key for key in self._interpreters if key != 1))
         self._interpreters[batch] = made
         return made
 
-    def logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """Return `float32[rows, classes]` for prepared rows `[rows, …]`."""
+    def logits(self, rows: Inputs) -> NDArray[np.float32]:
+        """Return `float32[rows, classes]` for prepared rows `[rows, …]`, or such arrays by input name."""
+        assert isinstance(rows, dict) == (len(self._places) > 1), "an array for one input, arrays by name for several"
+        given: dict[str, Any] = rows if isinstance(rows, dict) else dict.fromkeys(self._places, rows)
         with self._lock:
-            interpreter = self._interpreter(len(rows))
-            given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-            interpreter.set_tensor(given["index"], np.ascontiguousarray(rows.astype(given["dtype"], copy=False)))
+            interpreter = self._interpreter(count(rows))
+            for name, kind in self.input_types.items():
+                part = np.ascontiguousarray(given[name].astype(kind, copy=False))
+                interpreter.set_tensor(self._places[name], part)
             interpreter.invoke()
-            result: NDArray[np.float32] = interpreter.get_tensor(made["index"])
+            result: NDArray[np.float32] = interpreter.get_tensor(self._output)
         return result
 
-    def probabilities(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def probabilities(self, rows: Inputs) -> NDArray[np.float32]:
         """Return `float32[rows, classes]`, each row summing to 1."""
         return softmax(self.logits(rows))
+
+
+def _inputs(interpreter: Any) -> dict[str, Any]:
+    """Return the details of each input by its name in the file's signature; of a single one by any name."""
+    details = interpreter.get_input_details()
+    if len(details) == 1:
+        return {details[0]["name"]: details[0]}
+    found: dict[str, Any] = interpreter.get_signature_runner().get_input_details()
+    return found
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import Any
 from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Model
-from jobs.runtime.classifier import Classifier, Raw, golden_rows
+from jobs.runtime.classifier import Classifier, Raw, as_json, golden_rows
 from jobs.spec import Spec
 
 
@@ -53,9 +53,8 @@ def _tried(
     offline = Classifier(model, path).classify([item])
     if answer["predictions"] != offline:
         raise StepError(url, f"answered {answer['predictions']}", f"{offline}, as the file does offline")
-    shown = item if isinstance(item, str) else f"an image of {len(item)} bytes"
     tell({"answered": answer["predictions"][0]["label"], "url": url})
-    request = {"path": "/v1/classify", "item": shown}
+    request = {"path": "/v1/classify", "item": _shown(item)}
     return {
         "url": url,
         "application": place.application,
@@ -63,6 +62,14 @@ def _tried(
         "request": request,
         "answer": answer,
     }
+
+
+def _shown(item: Raw) -> str:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, bytes):
+        return f"an image of {len(item)} bytes"
+    return f"{_shown(item.image)} with the text {item.text}"
 
 
 def _withdraw(application: str) -> None:
@@ -121,9 +128,9 @@ def _port(place: Place) -> int:
 
 
 def ask(url: str, item: Raw, timeout: float = 30) -> dict[str, Any]:
-    """Return the answer of the endpoint at `url` to one text or encoded image; StepError when there is none."""
-    kind = "application/json" if isinstance(item, str) else "application/octet-stream"
-    body = json.dumps({"text": item}).encode() if isinstance(item, str) else item
+    """Return the answer of the endpoint at `url` to one text, encoded image or pair; StepError when there is none."""
+    kind = "application/octet-stream" if isinstance(item, bytes) else "application/json"
+    body = item if isinstance(item, bytes) else json.dumps(as_json(item)).encode()
     request = urllib.request.Request(f"{url}/v1/classify", body, {"Content-Type": kind})
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from jobs.runtime.classifier import Raw
+from jobs.runtime.classifier import Raw, from_json
 
 MOST_BYTES = 8 * 2**20
 MOST_ITEMS = 64
@@ -36,7 +36,11 @@ async def read_body(headers: Any, chunks: AsyncIterator[bytes]) -> bytes:
 
 
 def items_of(content_type: str, body: bytes) -> list[Raw]:
-    """Return the texts or images of a request: JSON `{"text": …}`, `{"texts": […]}`, or the bytes of one image."""
+    """Return the texts or images of a request.
+
+    JSON `{"text": …}`, `{"texts": […]}`, `{"image": …, "text": …}` with the image's file in base64, or the bytes of
+    one image. Forms (`multipart/form-data`) are not taken: they would need a parser of their own in every replica.
+    """
     kind = content_type.split(";")[0].strip().lower()
     if kind in IMAGE_TYPES:
         return [body]
@@ -46,11 +50,22 @@ def items_of(content_type: str, body: bytes) -> list[Raw]:
         document = json.loads(body)
     except (ValueError, RecursionError):
         raise Refused(400, "the body is not JSON") from None
-    if not isinstance(document, dict) or len(document) != 1 or next(iter(document)) not in ("text", "texts"):
-        raise Refused(422, 'the body is neither {"text": …} nor {"texts": […]}')
+    if not isinstance(document, dict) or set(document) not in ({"text"}, {"texts"}, {"image", "text"}):
+        raise Refused(422, 'the body is none of {"text": …}, {"texts": […]} and {"image": …, "text": …}')
+    if "image" in document:
+        return [_pair(document)]
     texts = document.get("texts", [document.get("text")])
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise Refused(422, "a text is not a string, or there is none")
     if len(texts) > MOST_ITEMS:
         raise Refused(422, f"{len(texts)} texts in one request, at most {MOST_ITEMS}")
     return list(texts)
+
+
+def _pair(document: dict[str, Any]) -> Raw:
+    if not all(isinstance(value, str) for value in document.values()):
+        raise Refused(422, "the image or the text is not a string")
+    try:
+        return from_json(document)
+    except ValueError:
+        raise Refused(422, "the image is not in base64") from None

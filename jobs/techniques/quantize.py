@@ -18,7 +18,7 @@ LEAST = 1024  # elements; the converter leaves smaller tensors as they are, wher
 class Quantize(Technique):
     """Store weights (`float16`, `dynamic`) or weights and activations (`int8`) in fewer bits.
 
-    `int8` sets its ranges on `calibration` rows of the training split; an image model then takes `uint8` pixels.
+    `int8` sets its ranges on `calibration` rows of the training split; images are then taken as `uint8` pixels.
     """
 
     kind: Literal["quantize"] = "quantize"
@@ -36,15 +36,18 @@ class Quantize(Technique):
         """Set the converter's options for the scheme."""
         import tensorflow as tf
 
+        from jobs.data.inputs import singles
+
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if self.scheme == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if self.scheme == "int8":
             assert context.calibration is not None, "a chain that makes a file brings rows to calibrate with"
             rows = context.calibration(self.calibration)
-            converter.representative_dataset = lambda: ([row[None]] for row in rows)
+            # Two inputs go by name: the converter orders them as it likes.
+            converter.representative_dataset = lambda: (x if isinstance(x, dict) else [x] for x in singles(rows))
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            if context.modality == "image":
+            if "image" in context.modality:  # token ids stay int32
                 converter.inference_input_type = tf.uint8
 
     def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:

@@ -25,10 +25,19 @@ from tests.rig import TINY, MemoryKeeper
 
 pytestmark = pytest.mark.training
 
+TEXT_CNN = {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 8, "filters": 8}
 BACKBONES: dict[str, dict[str, Any]] = {
     "hub": {"kind": "hub", "module": "module", "reads": "image"},  # made in the folder of the training
+    "fusion": {
+        "kind": "fusion",
+        "image": TINY,
+        "text": TEXT_CNN,
+        "fusion": "gated",
+        "width": 32,
+        "modality_dropout": 0.1,
+    },
     "resnet": TINY,
-    "text_cnn": {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 8, "filters": 8},
+    "text_cnn": TEXT_CNN,
 }
 TECHNIQUES: dict[str, list[dict[str, Any]]] = {
     "distill": [{"kind": "distill", "epochs": 2, "learning_rate": 0.01, "agreement": 0.3}],
@@ -58,17 +67,17 @@ def test_every_backbone_and_technique_is_under_contract() -> None:
 
 @pytest.fixture(scope="module")
 def trained(
-    digits: Folder, texts: Folder, tmp_path_factory: pytest.TempPathFactory
+    digits: Folder, texts: Folder, pairs: Folder, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[Folder, Folder]]:
     """Return (data, model) by backbone."""
-    made = {}
+    made, sets = {}, {"image": digits, "text": texts, "image_text": pairs}
     for kind, fields in BACKBONES.items():
         root = tmp_path_factory.mktemp(kind)
         spec = ModelSpec.model_validate({"backbone": fields})
         if spec.backbone.inputs():
             image_module(root / "module")
             spec = spec.model_copy(update={"backbone": spec.backbone.located(root)})
-        data = digits if spec.backbone.modality == "image" else texts
+        data = sets[spec.backbone.modality]
         out = Folder.parse(str(root / "model"))
         work = TrainWork(spec, TrainRecipe(epochs=2, batch_size=64, learning_rate=0.01), Single(), data, out)
         work(Single().engine(), MemoryKeeper(root))
@@ -130,7 +139,19 @@ def test_a_quantized_image_model_takes_the_pixels_themselves(
     out = Folder.parse(str(tmp_path / "out"))
     chain = [Technique.choose({"kind": "quantize", "scheme": "int8"})]
     CompressWork(chain, Single(), model, data, out)(Single().engine(), MemoryKeeper(tmp_path))
-    assert Classifier(Model.load(out), out.path).runner.input_type is np.uint8
+    runner = Classifier(Model.load(out), out.path).runner
+    assert list(runner.input_types.values()) == [np.uint8]
+
+
+def test_a_quantized_model_of_pairs_takes_pixels_and_token_ids(
+    trained: dict[str, tuple[Folder, Folder]], tmp_path: Path
+) -> None:
+    data, model = trained["fusion"]
+    out = Folder.parse(str(tmp_path / "out"))
+    chain = [Technique.choose({"kind": "quantize", "scheme": "int8"})]
+    CompressWork(chain, Single(), model, data, out)(Single().engine(), MemoryKeeper(tmp_path))
+    runner = Classifier(Model.load(out), out.path).runner
+    assert runner.input_types == {"image": np.uint8, "tokens": np.int32}
 
 
 class Numbers:

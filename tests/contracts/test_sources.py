@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.data.rows import Row
+from jobs.data.rows import Pair, Row
 from jobs.data.sources import Source
-from tests.jobs.data.making import image_folder
+from tests.jobs.data.making import image_folder, png
 from tests.jobs.data.records import card, write_parquet, write_records
 
 Example = tuple[dict[str, Any], Callable[[], dict[str, Any]] | None]
@@ -39,6 +39,18 @@ def _table(root: Path) -> Example:
         return {"kind": "table", "path": str(path), "text": "text"}
 
     return {"kind": "table", "path": str(path), "text": "text"}, change
+
+
+def _table_of_pairs(root: Path) -> Example:
+    (root / "a.png").write_bytes(png(1))
+    (root / "t.csv").write_text("image,text,label\na.png,a,x\na.png,b,y\n")
+    spec = {"kind": "table", "path": str(root / "t.csv"), "image": "image", "text": "text"}
+
+    def change() -> dict[str, Any]:
+        (root / "a.png").write_bytes(png(2))
+        return spec
+
+    return spec, change
 
 
 def _docstrings(root: Path) -> Example:
@@ -74,6 +86,7 @@ EXAMPLES: dict[str, Callable[[Path], Example]] = {
     "huggingface": _huggingface,
     "images": _images,
     "table": _table,
+    "table of pairs": _table_of_pairs,
     "tfrecord": _tfrecord,
 }
 
@@ -81,7 +94,7 @@ EXAMPLES: dict[str, Callable[[Path], Example]] = {
 OURS = sorted(name for name, member in Source.members().items() if member.__module__.startswith("jobs."))
 
 
-@pytest.fixture(params=OURS)
+@pytest.fixture(params=sorted({*OURS, *EXAMPLES}))
 def example(request: pytest.FixtureRequest, tmp_path: Path) -> Example:
     assert request.param in EXAMPLES, f"give the source {request.param} an example in {Path(__file__).name}"
     return EXAMPLES[request.param](tmp_path)
@@ -99,7 +112,7 @@ def test_rows_are_labelled_named_and_of_the_modality(example: Example) -> None:
     rows = [row for row in source.rows() if isinstance(row, Row)]
     assert len({row.label for row in rows}) >= 2
     assert len({row.name for row in rows}) == len(rows)
-    wanted: Any = {"text": str, "image": (bytes, np.ndarray)}[source.modality()]
+    wanted: Any = {"text": str, "image": (bytes, np.ndarray), "image_text": Pair}[source.modality()]
     assert all(isinstance(row.raw, wanted) and row.label and isinstance(row.label, str) for row in rows)
 
 
@@ -139,4 +152,4 @@ def test_importing_sources_is_light() -> None:
 
 
 def test_examples_are_of_sources_that_exist() -> None:
-    assert set(EXAMPLES) <= set(Source.members())
+    assert {name.removesuffix(" of pairs") for name in EXAMPLES} <= set(Source.members())

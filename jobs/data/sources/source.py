@@ -11,7 +11,7 @@ from jobs.data import files
 from jobs.data.rows import Row
 from jobs.spec import Choice
 
-Modality = Literal["image", "text"]
+Modality = Literal["image", "text", "image_text"]
 SINGLE_LABEL = "classification is single-label; multi-label and regression are refused"
 
 
@@ -22,7 +22,7 @@ class Source(Choice):
     """
 
     def modality(self) -> Modality:
-        """Say whether the rows are images or texts."""
+        """Say whether the rows are images, texts, or pairs of both."""
         raise NotImplementedError
 
     def inputs(self) -> list[str]:

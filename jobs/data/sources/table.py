@@ -1,4 +1,4 @@
-"""Tables of labelled texts or images: CSV, JSON Lines, Parquet."""
+"""Tables of labelled texts, images, or pairs of both: CSV, JSON Lines, Parquet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from cluster.errors import RequestError
 from jobs.artifacts import Dataset, RejectedRow
 from jobs.data import files
-from jobs.data.rows import LARGEST_FILE, BadRow, Row
+from jobs.data.rows import LARGEST_FILE, BadRow, Pair, Row
 from jobs.data.sources import paths
 from jobs.data.sources.source import SINGLE_LABEL, Modality, Source
 
@@ -28,7 +28,7 @@ FORMATS: dict[str, Format] = {
 
 
 class Table(Source):
-    """A column of texts, or of images (bytes, or paths relative to `folder`), and a column of labels.
+    """A column of texts, of images (bytes, or paths relative to `folder`), or both, and a column of labels.
 
     Splits are given by a `split` column or by a mapping of paths (`{train: …, test: …}`), or not at all.
     """
@@ -47,8 +47,8 @@ class Table(Source):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
-        if (self.text is None) == (self.image is None):
-            raise PydanticCustomError("one_of", "needs either text or image, the name of one column")
+        if self.text is None and self.image is None:
+            raise PydanticCustomError("one_of", "needs text, image or both, the names of columns")
         if self.split is not None and isinstance(self.path, dict):
             raise PydanticCustomError("one_of", "gives splits twice: by the mapping of paths and by a split column")
         for _, path in paths.each(self.path):
@@ -59,8 +59,10 @@ class Table(Source):
         return self
 
     def modality(self) -> Modality:
-        """Return `text` or `image`, as the column says."""
-        return "text" if self.text is not None else "image"
+        """Return `text`, `image` or `image_text`, as the columns say."""
+        if self.image is None:
+            return "text"
+        return "image" if self.text is None else "image_text"
 
     def inputs(self) -> list[str]:
         """Return the tables, and the folder of the images when it is set."""
@@ -99,12 +101,17 @@ class Table(Source):
             if split not in Dataset.splits:
                 raise RequestError(name, f"has split {split!r}", ", ".join(Dataset.splits))
         label = _label(name, record.get(self.label))
-        if self.text is None:
-            return Row(name, self._image(record.get(self.image or ""), path), label, split)
+        if self.image is None:
+            return Row(name, self._text(record), label, split)
+        image = self._image(record.get(self.image), path)
+        return Row(name, image if self.text is None else Pair(image, self._text(record)), label, split)
+
+    def _text(self, record: Mapping[str, Any]) -> str:
+        assert self.text is not None, "asked of tables with a column of texts"
         text = record.get(self.text)
         if not isinstance(text, str):
             raise BadRow("has no text" if text is None else f"has {type(text).__name__} where a text was wanted")
-        return Row(name, text, label, split)
+        return text
 
     def _image(self, value: Any, table: str) -> bytes:
         """Return the bytes of an image given as bytes, a path, or `{bytes, path}`."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
+from pyarrow import parquet
 
 from cluster.folder import Folder
 from jobs.artifacts import Dataset
 from jobs.data.prepare import prepare
+from jobs.data.rows import Row
+from jobs.data.sources import Digits, Docstrings
 from jobs.kinds.dataset import DatasetJob
 
 Event = dict[str, Any]
@@ -66,3 +71,24 @@ def made(folder: Path, source: dict[str, Any], **fields: Any) -> tuple[Dataset, 
     folder.mkdir(exist_ok=True)
     dataset = prepare(job_of(source, **fields), folder, told.append)
     return dataset.at(Folder.parse(str(folder))), told
+
+
+def pair_table(path: Path, rows: int = 1_797, packages: tuple[str, str] = ("matplotlib", "ray")) -> Path:
+    """Write a Parquet table of `image`, `text` and `label`: digits, each with a docstring of one of two packages.
+
+    The four labels tell whether the digit is even and which package the text is from, so that the image or the text
+    alone is right about half the time at best.
+    """
+    sources = [Docstrings(packages=[package], limit=rows).rows() for package in packages]
+    topics = np.random.default_rng(0).integers(2, size=rows)
+    columns: dict[str, list[Any]] = {"image": [], "text": [], "label": []}
+    for digit, topic in zip(islice(Digits().rows(), rows), topics, strict=True):
+        text = next(sources[topic])
+        assert isinstance(digit, Row)
+        assert isinstance(digit.raw, np.ndarray)
+        assert isinstance(text, Row)
+        columns["image"].append(saved(Image.fromarray(digit.raw)))
+        columns["text"].append(text.raw)
+        columns["label"].append(f"{('even', 'odd')[int(digit.label) % 2]} {packages[topic]}")
+    parquet.write_table(pa.table(columns), path)
+    return path

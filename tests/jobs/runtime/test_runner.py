@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from cluster.errors import RequestError
+from jobs.data.shards import JoinedRows
+from jobs.data.shards import Rows as Numeric
 from jobs.runtime.measure import latency, predictions, scores, size
 from jobs.runtime.runner import Runner, softmax
 
@@ -37,6 +39,41 @@ class Rows:
 
     def gather(self, indices: Any) -> tuple[Any, Any]:
         return self.x[indices], self.y[indices]
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """Return a LiteRT file of two inputs, in another order than the Keras model's own, and that model."""
+    import tf_keras as keras
+
+    from jobs.convert import to_litert
+
+    inputs = {"image": keras.Input((2,), name="image"), "tokens": keras.Input((2,), dtype="int32", name="tokens")}
+    hidden = keras.layers.Concatenate()([keras.layers.Embedding(9, 3)(inputs["tokens"])[:, 0], inputs["image"]])
+    model = keras.Model(inputs, keras.layers.Dense(4)(hidden))
+    path = tmp_path_factory.mktemp("file") / "model.tflite"
+    path.write_bytes(to_litert(model))
+    return path, model
+
+
+def test_inputs_of_a_file_go_by_name(of_two: tuple[Path, Any]) -> None:
+    runner = Runner(of_two[0])
+    assert runner.input_types == {"image": np.float32, "tokens": np.int32}
+    random = np.random.default_rng(0)
+    for count in (1, 5, 70):
+        rows = {"tokens": random.integers(0, 9, (count, 2)).astype(np.int32), "image": random.random((count, 2), "f4")}
+        np.testing.assert_allclose(runner.logits(rows), of_two[1](rows), atol=1e-5)
+
+
+def test_a_file_of_two_inputs_is_measured(of_two: tuple[Path, Any]) -> None:
+    runner = Runner(of_two[0])
+    x = {"image": np.ones((70, 2), np.float32), "tokens": np.arange(140, dtype=np.int32).reshape(70, 2) % 9}
+    best = runner.logits(x).argmax(1).astype(np.int32)
+    parts = {name: Numeric(part, best) for name, part in x.items()}
+    found, true = predictions(runner, JoinedRows(parts))
+    np.testing.assert_array_equal(found, true)
+    times = latency(runner, JoinedRows(parts), seconds=0, least=5)
+    assert 0 < times["p50_ms"] <= times["p99_ms"]
 
 
 def test_many_threads_get_what_one_gets(file: Path) -> None:

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from jobs.data.rows import Pair
 from jobs.serving.http import MOST_BYTES, Refused, items_of, read_body
 
 
@@ -29,6 +30,7 @@ def test_texts_and_images_are_taken() -> None:
     assert items_of("application/json; charset=utf-8", b'{"text": "a \xc3\xa9"}') == ["a é"]
     assert items_of("application/json", b'{"texts": ["a", "b"]}') == ["a", "b"]
     assert items_of("image/png", b"\x89PNG") == [b"\x89PNG"]
+    assert items_of("application/json", b'{"text": "a", "image": "iVBORw=="}') == [Pair(b"\x89PNG", "a")]
 
 
 def test_other_bodies_are_refused_with_the_reason() -> None:
@@ -36,7 +38,16 @@ def test_other_bodies_are_refused_with_the_reason() -> None:
     assert refused("application/json", b"[" * 100_000) == (400, "the body is not JSON")
     assert refused("application/json", b"\xff\xfe") == (400, "the body is not JSON")
     for body in (b"{}", b"[]", b'{"text": "a", "other": 1}', b'{"image": "a"}'):
-        assert refused("application/json", body) == (422, 'the body is neither {"text": …} nor {"texts": […]}')
+        assert refused("application/json", body) == (
+            422,
+            'the body is none of {"text": …}, {"texts": […]} and {"image": …, "text": …}',
+        )
     for body in (b'{"text": 1}', b'{"texts": []}', b'{"texts": ["a", 2]}', b'{"texts": "a"}'):
         assert refused("application/json", body) == (422, "a text is not a string, or there is none")
+    for body in (b'{"text": 1, "image": "aa=="}', b'{"text": "a", "image": ["aa=="]}'):
+        assert refused("application/json", body) == (422, "the image or the text is not a string")
+    for image in (b"a", b"a===", b"a\\u00e9==", b"data:image/png;base64,iVBORw=="):
+        body = b'{"text": "a", "image": "%s"}' % image
+        assert refused("application/json", body) == (422, "the image is not in base64")
+    assert refused("multipart/form-data; boundary=x", b"--x--")[0] == 415
     assert refused("application/json", b'{"texts": [%s]}' % b",".join([b'"a"'] * 65))[0] == 422

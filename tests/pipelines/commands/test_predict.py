@@ -6,7 +6,7 @@ import pytest
 
 from cluster.folder import Folder
 from jobs.artifacts import Model
-from jobs.data.preprocess import ImagePixels, Preprocess, WordPieces
+from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, WordPieces
 from tests.pipelines.commands.conftest import Define, Espalier
 
 
@@ -65,6 +65,14 @@ def test_a_text_for_a_model_of_images(espalier: Espalier, tmp_path: Path) -> Non
     said = espalier("predict", place, "shares fell sharply")
     assert said.code == 2
     assert said.err == "error: shares fell sharply: is no file, wanted the path of an image\n"
+
+
+def test_a_model_of_pairs_is_asked_with_an_image_and_its_text(espalier: Espalier, tmp_path: Path) -> None:
+    image, text = ImagePixels(height=8, width=8, channels=1), WordPieces(length=8, vocabulary=9)
+    place = model(tmp_path / "model", ImageAndText(image=image, text=text))
+    for more in ((), ("--text", "red shoes")):
+        said = espalier("predict", place, "red shoes", *more)
+        assert (said.code, said.err) == (2, "error: red shoes: is no file, wanted the path of an image\n")
 
 
 def test_a_served_file_that_is_none(espalier: Espalier, tmp_path: Path) -> None:

@@ -170,8 +170,7 @@ def test_an_endless_line_is_not_read_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"path": "t.csv"}, "needs either text or image, the name of one column"),
-        ({"path": "t.csv", "text": "a", "image": "b"}, "needs either text or image, the name of one column"),
+        ({"path": "t.csv"}, "needs text, image or both, the names of columns"),
         (
             {"path": "t.xls", "text": "a"},
             "t.xls has none of the extensions .csv, .jsonl, .ndjson, .json, .parquet, .pq",
