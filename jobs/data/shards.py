@@ -10,7 +10,7 @@ which costs disk and a pass over it, not memory.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -44,7 +44,7 @@ class Rows:
 class JoinedRows:
     """Rows of several inputs, row for row, by input name; the labels are those of each."""
 
-    parts: dict[str, Rows]
+    parts: Mapping[str, Rows | Texts]
 
     def __len__(self) -> int:
         return len(self.y)

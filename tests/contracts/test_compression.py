@@ -46,9 +46,11 @@ TECHNIQUES: dict[str, list[dict[str, Any]]] = {
 }
 
 
+SMALL_CNN = TEXT_CNN | {"width": 4, "filters": 4}
 STUDENTS: dict[str, dict[str, Any]] = {
     "image": TINY,
-    "text": {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 4, "filters": 4},
+    "text": SMALL_CNN,
+    "image_text": {"kind": "fusion", "image": TINY, "text": SMALL_CNN},
 }
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from jobs.data.rows import Row
 from jobs.data.sources import Digits, Docstrings
-from tests.jobs.data.making import saved
+from tests.jobs.data.making import pair_table, saved
 from tests.jobs.data.records import card, write_parquet, write_records
 
 EVERY = 2  # one digit in two: enough to learn from
@@ -40,6 +40,10 @@ def _table(root: Path) -> dict[str, str]:
     return {"path": str(root / "texts.csv")}
 
 
+def _pairs(root: Path) -> dict[str, str]:
+    return {"path": str(pair_table(root / "pairs.parquet"))}
+
+
 def _folder(root: Path) -> dict[str, str]:
     for number, label, png in _digits():
         (root / "images" / str(label)).mkdir(parents=True, exist_ok=True)
@@ -63,6 +67,7 @@ def _huggingface(root: Path) -> dict[str, str]:
 # By the definition's stem; a definition that reads nothing from outside needs no entry.
 MADE: dict[str, Callable[[Path], dict[str, str]]] = {
     "folder": _folder,
+    "fusion": _pairs,
     "huggingface": _huggingface,
     "table": _table,
     "tfrecord": _tfrecord,

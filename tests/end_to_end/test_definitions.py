@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.load import load
 from tests.end_to_end.bundled import SLOW, params_of
+from tests.end_to_end.shown import SHOWN
 
 ROOT = Path(__file__).parent.parent.parent
 DEFINITIONS = sorted((ROOT / "pipelines/definitions").glob("*.yaml"))
@@ -35,3 +36,5 @@ def test_a_definition_runs_to_its_end(definition: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "answered a real request" in done.stdout
+    if definition.stem in SHOWN:
+        SHOWN[definition.stem](tmp_path / "store")

@@ -119,11 +119,11 @@ def test_the_gate_is_that_of_the_paper() -> None:
     np.testing.assert_allclose(mixed, gate * from_image + (1 - gate) * from_text, atol=1e-5)
 
 
-def test_pretrained_weights_of_a_part_whose_layers_are_named_alike_find_their_place() -> None:
+def test_pretrained_weights_of_a_part_whose_layers_are_named_alike_find_their_place(tmp_path: Path) -> None:
     fused = spec(text={"kind": "toy_pooled"})
     assert fused.backbone.inputs() == ["toy.npz"]
     assert fused.backbone.located(Path("/there")).inputs() == ["/there/toy.npz"]
-    weights = weights_of(build_to_train(fused, PREPROCESS, 3, seed=0))
+    weights = weights_of(build_to_train(fused, PREPROCESS, 3, 0, tmp_path))
     assert (weights["text_stem/embeddings"] == 7).all()
     assert weights["image_stem/kernel"].std() > 0.01
     assert spec().backbone.pretrained(PREPROCESS) is None
