@@ -102,7 +102,7 @@ CASES = [
     (b, t, i)
     for b, t in product(sorted(BACKBONES), sorted(TECHNIQUES))
     for i, fields in enumerate(TECHNIQUES[t])
-    if not list(Technique.choose(fields).unfit(Backbone.choose(BACKBONES[b])))
+    if not list(chosen_for(fields, (backbone := Backbone.choose(BACKBONES[b])).modality).unfit(backbone))
 ]
 
 
