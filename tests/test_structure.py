@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs import kinds  # noqa: F401  every member is registered
+from jobs.data.augment import Augment
 from jobs.data.sources import Source
 from jobs.models import Backbone
 from jobs.spec import Choice
@@ -21,7 +22,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("cluster", "jobs", "pipelines")
 FORBIDDEN = {"cluster": {"jobs", "pipelines", "tests", "tensorflow", "tf_keras"}, "jobs": {"pipelines", "tests"}}
 WORKERS_ONLY = {"tensorflow", "tf_keras", "tensorflow_model_optimization", "tensorflow_hub"}
-LIGHT = ("jobs/kinds", "jobs/data/sources", "jobs/techniques", "pipelines")
+LIGHT = ("jobs/kinds", "jobs/data/augment", "jobs/data/sources", "jobs/techniques", "pipelines")
+ARRAYS = ("chain.py", "draws.py", "warp.py", "colour.py", "operations.py")  # what augmentations do
 MODALITIES = ("image", "text")
 HEAVY = WORKERS_ONLY | {"ray", "pyarrow", "numpy", "scipy", "PIL", "sklearn", "tokenizers", "ai_edge_litert"}
 HEAVY |= {"starlette", "safetensors", "h5py"}
@@ -77,8 +79,8 @@ def test_definitions_are_read_without_heavy_libraries() -> None:
     for file in sources():
         if str(file.relative_to(ROOT)).startswith(LIGHT):
             tops = {name.split(".")[0] for name in at_import(ast.parse(file.read_text()))}
-            readers = file.name == "readers.py"  # opened by the sources that need it
-            assert readers or not tops & HEAVY, f"{file.relative_to(ROOT)} imports {tops & HEAVY} when it is imported"
+            work = file.name in ("readers.py", *ARRAYS)  # opened where the work is done
+            assert work or not tops & HEAVY, f"{file.relative_to(ROOT)} imports {tops & HEAVY} when it is imported"
 
 
 def test_cluster_and_served_code_never_import_tensorflow() -> None:
@@ -112,7 +114,13 @@ def test_packages_hold_at_most_fifteen_files() -> None:
 
 @pytest.mark.parametrize(
     ("family", "home"),
-    [(Technique, "techniques"), (Strategy, "strategies"), (Backbone, "models"), (Source, "data/sources")],
+    [
+        (Technique, "techniques"),
+        (Strategy, "strategies"),
+        (Backbone, "models"),
+        (Source, "data/sources"),
+        (Augment, "data/augment"),
+    ],
 )
 def test_members_are_named_only_in_their_package(family: type[Choice], home: str) -> None:
     members = {tag: cls for tag, cls in family.members().items() if cls.__module__.startswith("jobs.")}

@@ -2,19 +2,23 @@
 
 The order of rows is a pure function of (seed, epoch). Every row is seen once an epoch for any number of replicas: the
 last global batch is smaller, and is split as evenly as its rows allow. A replica that would get none gets one row of
-weight 0.
+weight 0. Augmentations change the rows of a training feed as they are read, by draws that depend on replicas as little.
 
 Crossing from NumPy to tf.data costs about as much as gathering a hundred small images, so several shards cross at once;
-bytes stay bytes until the model's input makes floats of them, on its device.
+bytes stay bytes, where nothing changes them, until the model's input makes floats of them, on its device.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from jobs.data.augment import Augment, SpecialTokens
+from jobs.data.augment.chain import Chain
 
 TOGETHER = 2 << 20  # bytes of rows that cross to tf.data at once: several small shards, and one large
 MOST = 16  # shards that do
@@ -36,17 +40,26 @@ class Batch(NamedTuple):
 class Feed:
     """Global batches of `batch_size` rows, reshuffled by `seed` every epoch; in order when `seed` is None.
 
-    `rows` has `gather(indices) -> (x, y)` and a length; `teacher` holds a teacher's logits for all of them.
+    `rows` has `gather(indices) -> (x, y)` and a length; `teacher` holds a teacher's logits for all of them. `augment`
+    changes the rows, in the order given; `special` tells it which tokens of a text are no words.
     """
 
     def __init__(
-        self, rows: Any, batch_size: int, seed: int | None, teacher: NDArray[np.float32] | None = None
+        self,
+        rows: Any,
+        batch_size: int,
+        seed: int | None,
+        teacher: NDArray[np.float32] | None = None,
+        augment: Sequence[Augment] = (),
+        special: SpecialTokens | None = None,
     ) -> None:
+        assert seed is not None or not augment, "rows that are read in order are judged on, and stay as they are"
         self.rows = rows
         self.teacher = np.empty((len(rows), 0), np.float32) if teacher is None else teacher
         self.batch_size = batch_size
         self.seed = seed
         self.steps = -(-len(rows) // batch_size)
+        self._chain = Chain(augment, seed or 0, special or SpecialTokens())
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -58,22 +71,28 @@ class Feed:
             self._order = (epoch, order)
         return self._order[1]
 
-    def shard(self, train_step: int, replica: int, replicas: int) -> tuple[NDArray[np.int64], int]:
-        """Return (row indices of `replica` at `train_step`, rows of the whole global batch)."""
+    def batch(self, train_step: int) -> NDArray[np.int64]:
+        """Return the row indices of the whole global batch at `train_step`."""
         epoch, step = divmod(train_step, self.steps)
-        batch = self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
-        return batch[replica * len(batch) // replicas : (replica + 1) * len(batch) // replicas], len(batch)
+        return self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def shard(self, train_step: int, replica: int, replicas: int) -> NDArray[np.int64]:
+        """Return the row indices of `replica` at `train_step`."""
+        batch = self.batch(train_step)
+        return batch[replica * len(batch) // replicas : (replica + 1) * len(batch) // replicas]
 
     def read(self, train_step: int, replica: int, replicas: int) -> Batch:
         """Return one replica's shard."""
-        indices, total = self.shard(train_step, replica, replicas)
+        batch, indices = self.batch(train_step), self.shard(train_step, replica, replicas)
         weights = np.ones(len(indices), np.float32)
         if not len(indices):
-            indices, weights = self.order(0)[:1], np.zeros(1, np.float32)
+            indices, weights = batch[:1], np.zeros(1, np.float32)
+        x, y, other, share = self._chain.read(self._gather, train_step, indices, batch)
+        return Batch(x, y, other, share, weights, np.float32(1 / len(batch)), self.teacher.take(indices, 0))
+
+    def _gather(self, indices: NDArray[np.int64]) -> tuple[Any, NDArray[np.int32]]:
         x, y = self.rows.gather(indices)
-        y = y.astype(np.int32)
-        share = np.ones(len(y), np.float32)
-        return Batch(x, y, y, share, weights, np.float32(1 / total), self.teacher.take(indices, 0))
+        return x, y.astype(np.int32)
 
     def batches(self, start: int, first: int, local: int, replicas: int) -> Any:
         """Return an endless tf.data set of the shards of replicas `first` … `first+local-1` from train step `start`."""
