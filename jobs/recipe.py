@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from jobs.data.augment import Augment
 from jobs.spec import Spec
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -36,6 +37,9 @@ class Recipe(Spec):
         Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None,
         Field(description="Weight of each class in the loss, or balanced: inversely to its rows"),
     ] = None
+    augment: Annotated[
+        list[Augment], Field(max_length=32, description="What is done to training rows, in this order")
+    ] = []
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="after")

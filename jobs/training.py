@@ -14,7 +14,8 @@ from jobs.artifacts import Dataset, Epoch
 from jobs.checkpoints import Link, read_link, write_link
 from jobs.data.encode import encoded
 from jobs.data.feed import Feed
-from jobs.data.preprocess import Preprocess
+from jobs.data.preprocess import Preprocess, WordPieces
+from jobs.data.text import special_tokens
 from jobs.fit import Training, best_epoch, fit
 from jobs.models.model import (
     ModelSpec,
@@ -142,7 +143,9 @@ def preprocessing(model: ModelSpec, dataset: Dataset, keeper: Any, name: str) ->
 
 
 def feeds_of(dataset: Dataset, preprocess: Preprocess, folder: Path, recipe: Recipe) -> tuple[Feed, Feed]:
-    """Return the feeds of the training split (shuffled by the recipe's seed) and of the validation split (in order)."""
+    """Return the feeds of the training split (shuffled, augmented) and of the validation split (in order, as it is)."""
     train = encoded(dataset, preprocess, "train", folder)
     validation = encoded(dataset, preprocess, "validation", folder)
-    return Feed(train, recipe.batch_size, recipe.seed), Feed(validation, max(recipe.batch_size, 256), None)
+    special = special_tokens(folder / preprocess.tokenizer) if isinstance(preprocess, WordPieces) else None
+    feed = Feed(train, recipe.batch_size, recipe.seed, augment=recipe.augment, special=special)
+    return feed, Feed(validation, max(recipe.batch_size, 256), None)

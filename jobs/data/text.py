@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from cluster.errors import StepError
+from jobs.data.augment import SpecialTokens
 from jobs.data.preprocess import WordPieces
 from jobs.data.rows import LONGEST_TEXT, BadRow
 
@@ -79,6 +80,15 @@ def _repeated(words: Counter[str]) -> Iterator[str]:
     for word, count in sorted(words.items()):
         for start in range(0, count, 1_000):
             yield " ".join([word] * min(1_000, count - start))
+
+
+def special_tokens(tokenizer: Path) -> SpecialTokens:
+    """Return which ids of the stored tokenizer are no words (padding, what frames a text), and the unknown word's."""
+    stored = Tokenizer.from_file(str(tokenizer))
+    unknown = stored.token_to_id(stored.model.unk_token)
+    assert unknown is not None, "word pieces have a token for unknown words"
+    added = {index for index, token in stored.get_added_tokens_decoder().items() if token.special}
+    return SpecialTokens(frozenset(added - {unknown} | {0}), unknown)
 
 
 class Encoder:

@@ -12,6 +12,7 @@ from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
 from jobs.data import files
+from jobs.data.augment import problems
 from jobs.job import Inputs, Job, Output, mismatch
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
@@ -49,6 +50,10 @@ class Compress(Job):
             for text in self.strategy.problems(recipe.batch_size) if recipe else ():
                 yield place, text
             spec = technique.learner() if isinstance(technique, Teaches) else spec
+            if recipe is not None and spec is not None:
+                learner = spec.backbone
+                for number, text in problems(recipe.augment, learner.modality, learner.runtime == "tensorflow"):
+                    yield (*place, "augment", number), text
         for path in self._reads():
             if not files.is_uri(path) and not files.exists(path):
                 yield ("techniques",), f"{path} does not exist"

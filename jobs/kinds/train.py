@@ -12,6 +12,7 @@ from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
 from jobs.data import files
+from jobs.data.augment import problems
 from jobs.job import Inputs, Job, Output
 from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
@@ -36,13 +37,15 @@ class Train(TrainRecipe, Job):
         return self.strategy.resources()
 
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
-        """Check the batch against the strategy, and the backbone's modality against the data's."""
+        """Check the batch against the strategy, and the backbone against the data and the augmentations."""
         for text in self.strategy.problems(self.batch_size):
             yield ("strategy",), text
         found = steps[self.data].modality() if self.data in steps else None
         wanted = self.model.backbone.modality
         if found is not None and found != wanted:
             yield ("model", "backbone"), f"reads {wanted} rows, but step '{self.data}' makes {found} rows"
+        for index, text in problems(self.augment, wanted, self.model.backbone.runtime == "tensorflow"):
+            yield ("augment", index), text
         for path in self.model.backbone.inputs():
             if not files.is_uri(path) and not files.exists(path):
                 yield ("model", "backbone"), f"{path} does not exist"

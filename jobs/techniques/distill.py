@@ -52,6 +52,8 @@ class Distill(Recipe, Teaches):
             yield "distill starts another model, and what stands before it is lost; put distill first"
         if self.student.backbone.modality != backbone.modality:
             yield f"the student reads {self.student.backbone.modality} rows, its teacher {backbone.modality} rows"
+        if any(kind.mixes for kind in self.augment):
+            yield "the teacher answers for single rows, and augment mixes them; leave the mixing out"
 
     def prepare(self, model: Any, context: Context) -> Training:
         """Return the student as it is, with the blended loss."""

@@ -202,6 +202,10 @@ def test_a_model_is_not_compressed_on_rows_of_another_kind_or_other_classes(
             [{"kind": "prune"}, {"kind": "distill", "student": {"backbone": {"kind": "text_cnn"}}}],
             "the student reads text rows, its teacher image rows",
         ),
+        (
+            [{"kind": "prune"}, {"kind": "distill", "student": {"backbone": TINY}, "augment": [{"kind": "mixup"}]}],
+            "the teacher answers for single rows, and augment mixes them; leave the mixing out",
+        ),
     ],
 )
 def test_an_illegal_chain_is_refused_with_the_reason(chain: list[dict[str, Any]], reason: str) -> None:

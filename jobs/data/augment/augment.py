@@ -53,12 +53,17 @@ class Augment(Choice):
         raise NotImplementedError
 
 
-def problems(kinds: Sequence[Augment], modality: str) -> Iterator[tuple[int, str]]:
-    """Yield (index, what is wrong) with augmenting rows of `modality` (`image`, `text` or `image_text`) by `kinds`."""
+def problems(kinds: Sequence[Augment], modality: str, strings: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield (index, what is wrong) with augmenting rows of `modality` (`image`, `text` or `image_text`) by `kinds`.
+
+    `strings` says that the model is given texts as they are, and cuts them into tokens itself.
+    """
     mixing: Augment | None = None
     for index, kind in enumerate(kinds):
         if kind.modality not in modality.split("_"):
             yield index, f"changes {kind.modality}s, but the model reads {modality} rows"
+        elif kind.modality == "text" and strings:
+            yield index, "changes tokens, but the model is given the text itself"
         elif kind.mixes and modality != kind.modality:
             yield index, f"mixes {kind.modality}s, and the text beside each would belong to one of the two only"
         elif kind.mixes and mixing is not None:

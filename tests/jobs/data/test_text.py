@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jobs.data.rows import BadRow
-from jobs.data.text import Encoder, clean, train_tokenizer
+from jobs.data.text import Encoder, clean, special_tokens, train_tokenizer
 
 TEXTS = [f"the quick brown fox number {n} jumps over {n % 7} lazy dogs, unbelievably" for n in range(200)]
 CODE = """
@@ -87,3 +87,13 @@ def test_a_text_cannot_name_the_padding(encoder: Encoder) -> None:
 
 def test_no_texts_make_an_empty_batch(encoder: Encoder) -> None:
     assert encoder.encode([]).shape == (0, 6)
+
+
+def test_special_tokens_are_read_from_the_tokenizer(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(TEXTS, 120)
+    tokenizer.add_special_tokens(["[CLS]", "[SEP]"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    special = special_tokens(tmp_path / "tokenizer.json")
+    frame = {tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]")}
+    assert special.reserved == {0} | frame
+    assert special.unknown == 1

@@ -151,3 +151,7 @@ TWICE = "mixes rows that are mixed already, and a label is shared by two rows on
 )  # fmt: skip
 def test_what_cannot_be_augmented_is_said(modality: str, listed: list[str], wrong: list[tuple[int, str]]) -> None:
     assert list(problems(kinds(*listed), modality)) == wrong
+    if modality == "text":
+        assert list(problems(kinds("word_swap"), modality, strings=True)) == [
+            (0, "changes tokens, but the model is given the text itself")
+        ]
