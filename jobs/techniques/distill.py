@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from jobs.artifacts import Finding
+from jobs.artifacts import UNSERVABLE, Finding
 from jobs.fit import Softening, Training
 from jobs.models.backbone import Backbone
 from jobs.models.model import ModelSpec, weights_of
@@ -48,6 +48,8 @@ class Distill(Recipe, Teaches):
 
     def legal(self, before: Sequence[Technique], backbone: Backbone, strategy: Strategy) -> Iterator[str]:
         """Refuse what would be lost, and a student of rows the teacher does not read."""
+        if self.student.backbone.runtime != "litert":
+            yield f"the student {UNSERVABLE}"
         if before:
             yield "distill starts another model, and what stands before it is lost; put distill first"
         if self.student.backbone.modality != backbone.modality:

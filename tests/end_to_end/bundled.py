@@ -13,6 +13,7 @@ from jobs.data.rows import Row
 from jobs.data.sources import Digits, Docstrings
 from tests.jobs.data.making import pair_table, saved
 from tests.jobs.data.records import card, write_parquet, write_records
+from tests.jobs.models.modules import GUESSLANG, write_sources
 
 EVERY = 2  # one digit in two: enough to learn from
 PACKAGES = ["matplotlib", "numpy", "ray"]
@@ -64,10 +65,15 @@ def _huggingface(root: Path) -> dict[str, str]:
     return {"path": str(root / "texts")}
 
 
+def _hub(root: Path) -> dict[str, str]:
+    return {"path": str(write_sources(root)), "module": str(GUESSLANG)}
+
+
 # By the definition's stem; a definition that reads nothing from outside needs no entry.
 MADE: dict[str, Callable[[Path], dict[str, str]]] = {
     "folder": _folder,
     "fusion": _pairs,
+    "hub": _hub,
     "huggingface": _huggingface,
     "table": _table,
     "tfrecord": _tfrecord,

@@ -52,11 +52,8 @@ def signature_module(folder: Path, call: Any, spec: Any, name: str = "serving_de
     return folder
 
 
-def sources(root: Path, rows: int = 240) -> Folder:
-    """Return a data set of texts: functions of the standard library, and what they say of themselves."""
-    from jobs.data.prepare import prepare
-    from jobs.kinds import DatasetJob
-
+def write_sources(root: Path, rows: int = 240) -> Path:
+    """Write texts of two kinds: functions of the standard library, and what they say of themselves."""
     functions = [
         value
         for module in (argparse, inspect, json, shutil, tarfile, textwrap)
@@ -67,7 +64,15 @@ def sources(root: Path, rows: int = 240) -> Folder:
     prose = [(said, "prose") for _, said in pairs if said][: rows // 2]
     lines = [json.dumps({"text": text, "label": label}) for text, label in code + prose]
     (root / "sources.jsonl").write_text("\n".join(lines))
-    source = {"kind": "table", "path": str(root / "sources.jsonl"), "text": "text", "label": "label"}
+    return root / "sources.jsonl"
+
+
+def sources(root: Path) -> Folder:
+    """Return the texts of `write_sources` as a data set."""
+    from jobs.data.prepare import prepare
+    from jobs.kinds import DatasetJob
+
+    source = {"kind": "table", "path": str(write_sources(root)), "text": "text", "label": "label"}
     folder = Folder.parse(str(root / "data"))
     job = {"job": "dataset", "source": source, "split": {"validation": 0.2, "test": 0.2}}
     with folder.filling() as path:
