@@ -1,0 +1,1 @@
+"""Backbones of `tf_keras.applications`, rebuilt layer by layer with stable names and seeded initial weights."""
