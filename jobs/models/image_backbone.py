@@ -28,7 +28,7 @@ class ImageBackbone(Backbone):
     weights: Annotated[
         str | None,
         AfterValidator(readable),
-        Field(description="Weights to start from, a path or URI: .h5 or .weights.h5 of Keras, .npz, .safetensors"),
+        Field(description="Path or URI of weights to start from: .h5, .weights.h5, .npz, .safetensors; empty: none"),
     ] = None
 
     def inputs(self) -> list[str]:

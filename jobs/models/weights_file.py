@@ -53,8 +53,10 @@ Tensors = dict[str, Tensor]
 
 
 def readable(path: str | None) -> str | None:
-    """Return `path`; ValueError says why weights are not read from a file of its kind."""
-    if path is None or name_of(path).endswith(tuple(READERS)):
+    """Return `path`, None when it is empty; ValueError says why weights are not read from a file of its kind."""
+    if not path:
+        return None
+    if name_of(path).endswith(tuple(READERS)):
         return path
     name = name_of(path)
     if name.endswith(".keras"):

@@ -1,0 +1,50 @@
+"""ResNet for small images: what regularises it acts in training alone, and grows with depth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.data.preprocess import ImagePixels
+from jobs.models.model import ModelSpec, build, weights_of
+
+pytestmark = pytest.mark.training
+
+TO = ImagePixels(height=8, width=8, channels=1)
+
+
+def made(**fields: Any) -> Any:
+    spec = ModelSpec.model_validate({"backbone": {"kind": "resnet", "depth": 14, "width": 4, **fields}})
+    return build(spec, TO, 3, seed=2)
+
+
+def test_blocks_are_left_out_more_often_the_deeper_they_lie() -> None:
+    rates = {layer.name: layer.rate for layer in made(stochastic_depth=0.6).layers if layer.name.endswith("_depth")}
+    assert list(rates) == [f"stage{stage}_block{block}_depth" for stage in (1, 2, 3) for block in (1, 2)]
+    assert list(rates.values()) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+
+
+def test_regularisation_adds_no_weights_and_changes_no_answer() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype(np.float32)
+    plain, regular = made(), made(stochastic_depth=0.5, spatial_dropout=0.5)
+    assert set(weights_of(plain)) == set(weights_of(regular))
+    assert np.array_equal(plain(x, training=False).numpy(), regular(x, training=False).numpy())
+
+
+def test_in_training_whole_channels_and_whole_blocks_are_dropped() -> None:
+    import tf_keras as keras
+
+    from jobs.models.layers import draws
+
+    x = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1)).astype(np.float32)
+    model = made(stochastic_depth=0.5, spatial_dropout=0.25)
+    names = ("stage3_block2_channels", "stage3_block2_depth")
+    inner = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    with draws(1, 0, 0):
+        channels, depth = (y.numpy() for y in inner(x, training=True))
+    gone = (depth == 0).all(axis=(1, 2, 3))
+    assert 0.3 < gone.mean() < 0.7
+    assert (depth != 0).any(axis=(1, 2, 3))[~gone].all()
+    assert 0.1 < (channels == 0).all(axis=(1, 2)).mean() < 0.45
