@@ -20,6 +20,7 @@ from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Single
 from jobs.techniques import Teaches, Technique
 from jobs.training import TrainWork
+from tests.jobs.data.making import made as prepared
 from tests.jobs.models.modules import image_module
 from tests.rig import TINY, MemoryKeeper
 
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.training
 
 TEXT_CNN = {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 8, "filters": 8}
 BACKBONES: dict[str, dict[str, Any]] = {
+    "efficientnet_b0": {"kind": "efficientnet_b0"},
     "hub": {"kind": "hub", "module": "module", "reads": "image"},  # made in the folder of the training
     "fusion": {
         "kind": "fusion",
@@ -36,7 +38,10 @@ BACKBONES: dict[str, dict[str, Any]] = {
         "width": 32,
         "modality_dropout": 0.1,
     },
-    "resnet": TINY,
+    "mobilenet_v2": {"kind": "mobilenet_v2", "alpha": 0.35},
+    "resnet": TINY | {"stochastic_depth": 0.1, "spatial_dropout": 0.1},
+    "resnet50": {"kind": "resnet50"},
+    "resnet50_v2": {"kind": "resnet50_v2"},
     "text_cnn": TEXT_CNN,
 }
 TECHNIQUES: dict[str, list[dict[str, Any]]] = {
@@ -44,7 +49,8 @@ TECHNIQUES: dict[str, list[dict[str, Any]]] = {
     "prune": [{"kind": "prune", "sparsity": 0.7, "epochs": 1}],
     "quantize": [{"kind": "quantize", "scheme": scheme} for scheme in ("int8", "dynamic", "float16")],
 }
-
+LARGE = {"efficientnet_b0", "mobilenet_v2", "resnet50", "resnet50_v2"}  # on images of 32 by 32; run by make soak
+QUICK = {("mobilenet_v2", "quantize", 0)}  # but for one, on which make test looks too
 
 SMALL_CNN = TEXT_CNN | {"width": 4, "filters": 4}
 STUDENTS: dict[str, dict[str, Any]] = {
@@ -67,28 +73,47 @@ def test_every_backbone_and_technique_is_under_contract() -> None:
     assert {tag for tag, cls in Technique.members().items() if cls.__module__.startswith("jobs.")} == set(TECHNIQUES)
 
 
-@pytest.fixture(scope="module")
-def trained(
-    digits: Folder, texts: Folder, pairs: Folder, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[Folder, Folder]]:
-    """Return (data, model) by backbone."""
-    made, sets = {}, {"image": digits, "text": texts, "image_text": pairs}
-    for kind, fields in BACKBONES.items():
-        root = tmp_path_factory.mktemp(kind)
-        spec = ModelSpec.model_validate({"backbone": fields})
+def marked(kind: str, technique: str = "quantize", index: int = 0) -> list[Any]:
+    """Return the marks of a case."""
+    return [pytest.mark.slow] if kind in LARGE and (kind, technique, index) not in QUICK else []
+
+
+class Trained(dict[str, tuple[Folder, Folder]]):
+    """(data, model) by backbone, each trained when it is first asked for."""
+
+    def __init__(self, data: dict[str, Folder], root: Path) -> None:
+        super().__init__()
+        self.data, self.root = data, root
+
+    def __missing__(self, kind: str) -> tuple[Folder, Folder]:
+        spec = ModelSpec.model_validate({"backbone": BACKBONES[kind]})
+        (root := self.root / kind).mkdir()
         if spec.backbone.inputs():
             image_module(root / "module")
             spec = spec.model_copy(update={"backbone": spec.backbone.located(root)})
-        data = sets[spec.backbone.modality]
+        data = self.data["large" if kind in LARGE else spec.backbone.modality]
         out = Folder.parse(str(root / "model"))
-        work = TrainWork(spec, TrainRecipe(epochs=2, batch_size=64, learning_rate=0.01), Single(), data, out)
+        rate = 0.002 if kind in LARGE else 0.01
+        work = TrainWork(spec, TrainRecipe(epochs=2, batch_size=64, learning_rate=rate), Single(), data, out)
         work(Single().engine(), MemoryKeeper(root))
-        made[kind] = (data, out)
-    return made
+        self[kind] = (data, out)
+        return self[kind]
 
 
-@pytest.mark.parametrize("kind", sorted(BACKBONES))
-def test_a_trained_artifact_is_whole_and_answers(kind: str, trained: dict[str, tuple[Folder, Folder]]) -> None:
+@pytest.fixture(scope="module")
+def trained(digits: Folder, texts: Folder, pairs: Folder, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Return (data, model) by backbone."""
+    root = tmp_path_factory.mktemp("trained")
+    (root / "large").mkdir()
+    size, split = {"height": 32, "width": 32}, {"validation": 0.1, "test": 0.7}
+    prepared(root / "large", {"kind": "digits"}, image=size, split=split)[0].save(Folder.parse(str(root / "large")))
+    large = Folder.parse(str(root / "large"))
+    return Trained({"image": digits, "text": texts, "image_text": pairs, "large": large}, root)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=marked(kind)) for kind in sorted(BACKBONES)])
+def test_a_trained_artifact_is_whole_and_answers(kind: str, trained: Trained) -> None:
     _, folder = trained[kind]
     model = Model.load(folder)
     assert [epoch.epoch for epoch in model.history] == [1, 2]
@@ -99,16 +124,17 @@ def test_a_trained_artifact_is_whole_and_answers(kind: str, trained: dict[str, t
 
 
 CASES = [
-    (b, t, i)
+    pytest.param(b, t, i, marks=marked(b, t, i))
     for b, t in product(sorted(BACKBONES), sorted(TECHNIQUES))
     for i, fields in enumerate(TECHNIQUES[t])
     if not list(chosen_for(fields, (backbone := Backbone.choose(BACKBONES[b])).modality).unfit(backbone))
 ]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("backbone", "technique", "index"), CASES)
 def test_a_technique_keeps_its_promise(
-    backbone: str, technique: str, index: int, trained: dict[str, tuple[Folder, Folder]], tmp_path: Path
+    backbone: str, technique: str, index: int, trained: Trained, tmp_path: Path
 ) -> None:
     data, model = trained[backbone]
     spec = ModelSpec.model_validate(Model.load(model).spec)
@@ -123,7 +149,7 @@ def test_a_technique_keeps_its_promise(
     assert made.size_bytes <= Model.load(model).size_bytes
 
 
-def test_pruned_weights_are_zero_in_the_artifact(trained: dict[str, tuple[Folder, Folder]], tmp_path: Path) -> None:
+def test_pruned_weights_are_zero_in_the_artifact(trained: Trained, tmp_path: Path) -> None:
     data, model = trained["resnet"]
     out = Folder.parse(str(tmp_path / "out"))
     chain = [Technique.choose(TECHNIQUES["prune"][0])]
@@ -134,9 +160,7 @@ def test_pruned_weights_are_zero_in_the_artifact(trained: dict[str, tuple[Folder
             assert (value == 0).mean() == pytest.approx(0.7, abs=1.5 / value.size), name
 
 
-def test_a_quantized_image_model_takes_the_pixels_themselves(
-    trained: dict[str, tuple[Folder, Folder]], tmp_path: Path
-) -> None:
+def test_a_quantized_image_model_takes_the_pixels_themselves(trained: Trained, tmp_path: Path) -> None:
     data, model = trained["resnet"]
     out = Folder.parse(str(tmp_path / "out"))
     chain = [Technique.choose({"kind": "quantize", "scheme": "int8"})]
@@ -176,9 +200,7 @@ def test_calibration_rows_span_the_training_split() -> None:
     assert calibration_rows(Numbers(3), 256).tolist() == [0, 1, 2]
 
 
-def test_a_model_is_not_compressed_on_rows_of_another_kind_or_other_classes(
-    trained: dict[str, tuple[Folder, Folder]], tmp_path: Path
-) -> None:
+def test_a_model_is_not_compressed_on_rows_of_another_kind_or_other_classes(trained: Trained, tmp_path: Path) -> None:
     chain = [Technique.choose({"kind": "quantize"})]
     work = CompressWork(chain, Single(), trained["resnet"][1], trained["text_cnn"][0], Folder.parse(str(tmp_path)))
     with pytest.raises(StepError, match=r"^the model and the data: have other classes"):

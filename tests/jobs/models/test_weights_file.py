@@ -118,9 +118,9 @@ def test_long_lists_of_names_are_put_together(tmp_path: Path) -> None:
     assert set(weights_in(str(path), LAYERS)) == set(arrays())
 
 
-@pytest.mark.parametrize("write", [npz, safetensors, by_name])
-def test_a_tensor_that_does_not_fit_is_named(write: Callable[[Path, Arrays], Path], tmp_path: Path) -> None:
-    path = tmp_path / {npz: "w.npz", safetensors: "w.safetensors", by_name: "w.h5"}[write]
+@pytest.mark.parametrize(("name", "write"), [("w.npz", npz), ("w.safetensors", safetensors), ("w.h5", by_name)])
+def test_a_tensor_that_does_not_fit_is_named(name: str, write: Callable[[Path, Arrays], Path], tmp_path: Path) -> None:
+    path = tmp_path / name
     good = arrays()
     without = {name: value for name, value in good.items() if name != "last/bias"}
     other = good | {"stem/kernel": np.zeros((3, 3, 3, 4), np.float32)}
