@@ -1,4 +1,4 @@
-"""How the report writes numbers."""
+"""How the report writes numbers, and what it calls rows."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ def milliseconds(value: float | None) -> str:
 def counted(number: int, one: str, many: str) -> str:
     """Write a number with its noun: `1 row`, `2 rows`."""
     return f"{number:,} {one if number == 1 else many}"
+
+
+def item(modality: str) -> str:
+    """Return what one row is called: `image`, `text`, or `pair` of both."""
+    return "pair" if modality == "image_text" else modality

@@ -10,7 +10,7 @@ from jobs.artifacts import Dataset
 from jobs.data.shards import read, read_texts
 from jobs.report.blocks import Block, Facts, Heading, Note, Table
 from jobs.report.section import Artifacts, Part, only, section
-from jobs.report.wording import count, counted
+from jobs.report.wording import count, counted, item
 
 LISTED = 100  # rejected rows listed on the page; the artifact lists more
 
@@ -26,7 +26,7 @@ def data(artifacts: Artifacts) -> Part | None:
 
 def _facts(dataset: Dataset) -> Facts:
     facts = [
-        ("Modality", dataset.modality),
+        ("Modality", dataset.modality.replace("_", " and ")),
         ("Classes", count(len(dataset.classes))),
         ("Rows", count(sum(dataset.rows.values()))),
         ("Digest", dataset.digest or "not recorded"),
@@ -73,6 +73,6 @@ def _rejected(dataset: Dataset) -> Iterator[Block]:
 def _overlaps(dataset: Dataset) -> Iterator[Block]:
     found = [[overlap.first, overlap.second, count(overlap.rows)] for overlap in dataset.overlaps if overlap.rows]
     if found:
-        yield Table(f"The same {dataset.modality} in two splits", ("Split", "Split", "Rows"), found, texts=2)
+        yield Table(f"The same {item(dataset.modality)} in two splits", ("Split", "Split", "Rows"), found, texts=2)
     else:
-        yield Note(f"No {dataset.modality} is in two splits.")
+        yield Note(f"No {item(dataset.modality)} is in two splits.")

@@ -10,7 +10,7 @@ import yaml
 from jobs.artifacts import Artifact, Dataset, Endpoint, Model, Report
 from jobs.report.blocks import Block, Code, Table
 from jobs.report.section import Artifacts, Part, only, section
-from jobs.report.wording import count, counted
+from jobs.report.wording import count, counted, item
 
 
 @section(place=20)
@@ -30,7 +30,7 @@ def brief(artifact: Artifact) -> str:
 
 @brief.register
 def _(artifact: Dataset) -> str:
-    rows = counted(sum(artifact.rows.values()), artifact.modality, f"{artifact.modality}s")
+    rows = counted(sum(artifact.rows.values()), item(artifact.modality), f"{item(artifact.modality)}s")
     return f"{rows} of {counted(len(artifact.classes), 'class', 'classes')}"
 
 

@@ -15,6 +15,7 @@ from jobs.artifacts import Report
 from jobs.report.blocks import Note
 from jobs.report.page import write_page
 from jobs.report.section import Artifacts, Part, section
+from tests.jobs.data.making import made, pair_table
 from tests.jobs.report.making import (
     a_dataset,
     a_model,
@@ -209,6 +210,16 @@ def test_data_alone(tmp_path: Path) -> None:
     assert page.tables["Rows by class and split"][-1] == ["All", "3", "3"]
     assert "Every row of the source could be read." in page.sections["Data"]
     assert "No image is in two splits." in page.sections["Data"]
+
+
+def test_rows_of_an_image_and_a_text_are_pairs(tmp_path: Path) -> None:
+    source = {"kind": "table", "path": str(pair_table(tmp_path / "t.parquet", 80)), "image": "image", "text": "text"}
+    dataset, _ = made(tmp_path / "data", source)
+    dataset.save(dataset.folder)
+    page = Page(written({"data": dataset.folder}, tmp_path / "out"))
+    assert "80 pairs of 4 classes" in page.sections["Definition"]
+    assert "image and text" in page.sections["Data"]
+    assert "No pair is in two splits." in page.sections["Data"]
 
 
 def test_an_untrained_model_alone(tmp_path: Path) -> None:

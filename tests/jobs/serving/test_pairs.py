@@ -1,0 +1,95 @@
+"""A model of pairs as a replica and the command line serve it: what they answer, and what they refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from cluster.folder import Folder
+from jobs.artifacts import Dataset, Model
+from jobs.data.preprocess import ImageAndText
+from jobs.data.rows import Pair
+from jobs.models.model import ModelSpec, build, weights_of
+from jobs.product import Product, golden_of, write_model
+from jobs.runtime.classifier import Classifier, golden_rows
+from jobs.serving.replica import Replica
+from jobs.strategies import Single
+from tests.pipelines.commands.conftest import Espalier, espalier  # noqa: F401  a fixture
+from tests.rig import TINY
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module")
+def model(pairs: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Return the folder of an untrained model of pairs."""
+    root = tmp_path_factory.mktemp("model")
+    dataset = Dataset.load(pairs)
+    text = {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 8, "filters": 8}
+    spec = ModelSpec.model_validate({"backbone": {"kind": "fusion", "image": TINY, "text": text}})
+    preprocess = spec.backbone.preprocess(dataset, root)
+    assert isinstance(preprocess, ImageAndText)
+    weights = weights_of(build(spec, preprocess, len(dataset.classes)))
+    product = Product(spec, preprocess, dataset.classes, weights, Single(), golden_of(dataset), {})
+    return write_model(Folder.parse(str(root / "out")), root, product, []).folder
+
+
+@pytest.fixture(scope="module")
+def replica(model: Folder) -> Replica:
+    return Replica("pairs", str(model), model.sha256("model.tflite"))
+
+
+@pytest.fixture(scope="module")
+def pair(model: Folder) -> Pair:
+    found = golden_rows(model.path)[1]
+    assert isinstance(found, Pair)
+    return found
+
+
+def ask(replica: Replica, body: bytes, kind: str = "application/json") -> tuple[int, Any]:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "query_string": b"", "root_path": ""}
+    scope["headers"] = [(b"content-type", kind.encode())]
+    answer = asyncio.run(replica(Request(scope, receive)))
+    return answer.status_code, json.loads(bytes(answer.body))
+
+
+def body_of(image: bytes, text: str) -> bytes:
+    return json.dumps({"image": base64.b64encode(image).decode(), "text": text}).encode()
+
+
+def test_a_replica_answers_what_the_file_answers_offline(replica: Replica, model: Folder, pair: Pair) -> None:
+    status, answer = ask(replica, body_of(pair.image, pair.text))
+    assert (status, answer["predictions"]) == (200, Classifier(Model.load(model), model.path).classify([pair]))
+    other = ask(replica, body_of(pair.image, "something else entirely"))[1]
+    assert other["predictions"] != answer["predictions"]
+
+
+def test_a_request_that_lacks_a_part_is_told_so(replica: Replica, pair: Pair) -> None:
+    wanted = "wanted an image and a text"
+    assert ask(replica, b'{"text": "a"}') == (422, {"error": f"the model: was given a text, {wanted}"})
+    assert ask(replica, pair.image, "image/png") == (422, {"error": f"the model: was given an image, {wanted}"})
+    assert ask(replica, body_of(pair.image, " ")) == (422, {"error": "has a text that is empty"})
+    assert ask(replica, body_of(pair.image[:-30], "a")) == (422, {"error": "has an image that is truncated or corrupt"})
+    assert ask(replica, body_of(b"", "a")) == (422, {"error": "has an image that is empty"})
+
+
+def test_predict_takes_the_image_and_its_text(
+    espalier: Espalier,  # noqa: F811
+    model: Folder,
+    pair: Pair,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "photo.png").write_bytes(pair.image)
+    said = espalier("predict", model, tmp_path / "photo.png", "--text", pair.text)
+    assert json.loads(said.out)["predictions"] == Classifier(Model.load(model), model.path).classify([pair])
+    said = espalier("predict", model, tmp_path / "photo.png")
+    assert (said.code, said.err) == (2, "error: the model: was given an image, wanted an image and a text\n")
