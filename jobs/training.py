@@ -14,7 +14,7 @@ from jobs.artifacts import Dataset, Epoch
 from jobs.checkpoints import Link, read_link, write_link
 from jobs.data.encode import encoded
 from jobs.data.feed import Feed
-from jobs.data.preprocess import Preprocess, WordPieces
+from jobs.data.preprocess import ImageAndText, Preprocess, WordPieces
 from jobs.data.text import special_tokens
 from jobs.fit import Training, best_epoch, fit
 from jobs.models.model import (
@@ -146,6 +146,7 @@ def feeds_of(dataset: Dataset, preprocess: Preprocess, folder: Path, recipe: Rec
     """Return the feeds of the training split (shuffled, augmented) and of the validation split (in order, as it is)."""
     train = encoded(dataset, preprocess, "train", folder)
     validation = encoded(dataset, preprocess, "validation", folder)
-    special = special_tokens(folder / preprocess.tokenizer) if isinstance(preprocess, WordPieces) else None
+    text = preprocess.text if isinstance(preprocess, ImageAndText) else preprocess
+    special = special_tokens(folder / text.tokenizer) if isinstance(text, WordPieces) else None
     feed = Feed(train, recipe.batch_size, recipe.seed, augment=recipe.augment, special=special)
     return feed, Feed(validation, max(recipe.batch_size, 256), None)

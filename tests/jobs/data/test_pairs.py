@@ -9,17 +9,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
 
 from jobs.artifacts import Dataset
+from jobs.data.augment import Augment
 from jobs.data.encode import encoded
 from jobs.data.images import decode
 from jobs.data.preparing import preparer, preprocess_of
-from jobs.data.preprocess import ImageAndText, Preprocess
+from jobs.data.preprocess import ImageAndText, Preprocess, WordPieces
 from jobs.data.rows import BadRow, Pair, Row
 from jobs.data.shards import read, read_texts
 from jobs.data.sources import Table
 from jobs.data.text import fit_word_pieces
 from jobs.product import golden_of
+from jobs.recipe import TrainRecipe
+from jobs.training import feeds_of
 from tests.jobs.data.making import jpeg, made, png
 
 
@@ -131,3 +137,18 @@ def test_the_rows_a_model_is_tried_on_are_pairs(dataset: Dataset) -> None:
         assert isinstance(pair, Pair)
         pixels = decode(png(int(pair.text.split()[1])), preprocess_of(dataset))
         assert np.array_equal(decode(pair.image, preprocess_of(dataset)), pixels)
+
+
+def test_texts_of_pairs_are_augmented_as_their_tokenizer_says(dataset: Dataset, tmp_path: Path) -> None:
+    pieces = {"[PAD]": 0, "row": 1, "[UNK]": 2}
+    tokenizer = Tokenizer(WordPiece(pieces, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.add_special_tokens([AddedToken("[PAD]", special=True)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    preprocess = ImageAndText(image=preprocess_of(dataset), text=WordPieces(length=3, vocabulary=3))
+    recipe = TrainRecipe(batch_size=80, augment=[Augment.choose({"kind": "token_dropout", "share": 0.999})])
+    train, validation = feeds_of(dataset, preprocess, tmp_path, recipe)
+    assert validation.read(0, 0, 1).x["tokens"].tolist() == [[1, 2, 0]] * 10
+    tokens = train.read(0, 0, 1).x["tokens"]
+    assert (tokens[:, 2] == 0).all(), "padding is no word"
+    assert (tokens[:, :2] == 2).mean() > 0.95
