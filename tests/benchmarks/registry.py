@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from tests.benchmarks.cached_run import CachedRun
 from tests.benchmarks.data_parallel import DataParallel
+from tests.benchmarks.feed import Feed, FeedNumpy
+from tests.benchmarks.feed_jpeg import FeedJpeg
 from tests.benchmarks.harness import Benchmark
+from tests.benchmarks.open_dataset import OpenDataset
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.quickstart import Quickstart
 from tests.benchmarks.replica_uss import ReplicaUss
 from tests.benchmarks.validate import Validate
 
-BENCHMARKS: tuple[type[Benchmark], ...] = (Validate, Plan, CachedRun, DataParallel, Quickstart, ReplicaUss)
+BENCHMARKS: tuple[type[Benchmark], ...] = (
+    Validate,
+    Plan,
+    CachedRun,
+    Feed,
+    FeedNumpy,
+    FeedJpeg,
+    OpenDataset,
+    DataParallel,
+    Quickstart,
+    ReplicaUss,
+)
