@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 WANTED = "a .h5 or .weights.h5 of Keras, a .npz or a .safetensors file"
 TOP = re.compile(r"(predictions|logits|probs|classifier|head|fc\d*|dense(_\d+)?)/")  # how a classification top is named
+DEEPEST = 4  # models around models; hard links can make a circle
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,9 @@ def _our_name(group: str, parts: Sequence[str], wanted: set[str]) -> str:
 
 
 def _by_order(root: Any, path: str, layers: Sequence[LayerShape]) -> Tensors:
-    while "functional" in root["layers"]:  # a model around the backbone
-        root = _inside(root, "layers/functional", path)
+    for _ in range(DEEPEST):
+        if "functional" in root["layers"]:  # a model around the backbone
+            root = _inside(root, "layers/functional", path)
     expected: dict[str, str] = {}
     counts: dict[str, int] = {}
     for layer in layers:

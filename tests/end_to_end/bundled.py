@@ -75,22 +75,12 @@ def _hub(root: Path) -> dict[str, str]:
     return {"path": str(write_sources(root)), "module": str(GUESSLANG)}
 
 
-def _images(root: Path) -> dict[str, str]:
-    """Write what `save_weights` of Keras writes of the backbone the definition trains."""
-    import tf_keras as keras
-
-    model = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3), alpha=0.35)
-    model.save_weights(root / "mobilenet.weights.h5")
-    return {"weights": str(root / "mobilenet.weights.h5")}
-
-
 # By the definition's stem; a definition that reads nothing from outside needs no entry.
 MADE: dict[str, Callable[[Path], dict[str, str]]] = {
     "folder": _folder,
     "fusion": _pairs,
     "hub": _hub,
     "huggingface": _huggingface,
-    "images": _images,
     "table": _table,
     "tfrecord": _tfrecord,
 }

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cluster.folder import Folder
 from jobs.data.preprocess import ImagePixels
-from jobs.models.model import ModelSpec, build, weights_of
+from jobs.models.model import ModelSpec, build, read_weights, weights_of
+from jobs.recipe import TrainRecipe
+from jobs.strategies import Single
+from jobs.training import TrainWork
+from tests.rig import TINY, MemoryKeeper
 
 pytestmark = pytest.mark.training
 
@@ -48,3 +54,15 @@ def test_in_training_whole_channels_and_whole_blocks_are_dropped() -> None:
     assert 0.3 < gone.mean() < 0.7
     assert (depth != 0).any(axis=(1, 2, 3))[~gone].all()
     assert 0.1 < (channels == 0).all(axis=(1, 2)).mean() < 0.45
+
+
+def test_a_training_starts_from_a_weights_file(digits: Folder, tmp_path: Path) -> None:
+    start = weights_of(build(ModelSpec.model_validate({"backbone": TINY}), TO, 10, seed=9))
+    np.savez(tmp_path / "weights.npz", **start)
+    spec = ModelSpec.model_validate({"backbone": TINY | {"weights": str(tmp_path / "weights.npz")}})
+    out, recipe = Folder.parse(str(tmp_path / "model")), TrainRecipe(epochs=1, learning_rate=1e-7)
+    TrainWork(spec, recipe, Single(), digits, out)(Single().engine(), MemoryKeeper(tmp_path / "kept"))
+    trained = read_weights((out.path / "weights.npz").read_bytes(), "weights")
+    kernels = [name for name in start if name.endswith("/kernel")]
+    near = {name: np.allclose(trained[name], start[name], atol=1e-4) for name in kernels}
+    assert near == {name: name != "logits/kernel" for name in kernels}  # the head starts afresh

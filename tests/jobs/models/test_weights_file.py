@@ -267,3 +267,10 @@ def test_weights_are_read_from_an_object_store(s3_root: Folder, tmp_path: Path) 
     for name, write in (("w.h5", by_name), ("w.npz", npz)):
         s3_root.write_bytes(name, write(tmp_path / name, arrays()).read_bytes())
         assert set(weights_in(str(s3_root / name), LAYERS)) == set(arrays())
+
+
+def test_a_circle_of_links_ends(tmp_path: Path) -> None:
+    path = by_order(tmp_path / "w.weights.h5", arrays())
+    with h5py.File(path, "a") as file:
+        file["layers/functional"] = file["/"]
+    assert set(weights_in(str(path), LAYERS)) == set(arrays())
