@@ -13,7 +13,8 @@ from jobs.data import files
 from jobs.data.preparing import preprocess_of
 from jobs.data.preprocess import ImagePixels, Preprocess
 from jobs.models.backbone import Backbone
-from jobs.models.weights_file import LayerShape, layers_of, readable, weights_in
+from jobs.models.weights.reading import readable, weights_in
+from jobs.models.weights.shapes import LayerShape, layers_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ from jobs.artifacts import Dataset
 from jobs.data.preparing import preprocess_of
 from jobs.data.preprocess import ImagePixels, Preprocess
 from jobs.models.image_backbone import ImageBackbone, apart
-from jobs.models.weights_file import LayerShape, layers_of
+from jobs.models.weights.shapes import LayerShape, layers_of
 
 LEAST = 32  # pixels a side; the applications halve it five times
 

@@ -21,7 +21,8 @@ import jobs.models  # noqa: F401  every backbone is registered
 from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.models.model import ModelSpec
-from jobs.models.weights_file import LayerShape, weights_in
+from jobs.models.weights.reading import weights_in
+from jobs.models.weights.shapes import LayerShape
 
 LAYERS = [
     LayerShape("conv2d", "stem", {"kernel": (3, 3, 1, 4)}),
@@ -108,6 +109,18 @@ def test_every_kind_of_file_gives_the_arrays_by_our_names(
     for key, value in values.items():
         assert read[key].dtype == np.float32
         assert np.array_equal(read[key], value.astype(np.float32)), key
+
+
+def test_layers_of_other_names_are_taken_in_order_as_keras_does(tmp_path: Path) -> None:
+    values = arrays() | {"normalization/count": np.int64(0), "fc1000/kernel": np.zeros((2, 9), np.float32)}
+    path = by_name(
+        tmp_path / "w.h5", values, rename=lambda layer: {"last": "mobl_last", "stem": "c1"}.get(layer, layer)
+    )
+    read = weights_in(str(path), LAYERS)
+    assert all(np.array_equal(read[name], value) for name, value in arrays().items())
+    other = values | {"last/kernel": np.zeros((1, 1, 4, 9), np.float32)}
+    path = by_name(tmp_path / "w.h5", other, rename=lambda layer: layer.replace("last", "end"))
+    assert refusal(path) == ": weight last/kernel: has shape (1, 1, 4, 9), wanted (1, 1, 4, 2)"
 
 
 def test_long_lists_of_names_are_put_together(tmp_path: Path) -> None:

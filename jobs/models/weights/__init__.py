@@ -1,0 +1,1 @@
+"""Reads pretrained weights from files, as plain arrays by the names of our layers."""
