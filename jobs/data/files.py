@@ -72,6 +72,8 @@ def open_binary(path: str) -> IO[bytes]:
 def children(folder: str) -> tuple[list[str], list[str]]:
     """Return the names of the folders and of the files directly in `folder`, each sorted."""
     if not is_uri(folder):
+        if Path(folder).is_file():
+            raise RequestError(folder, "is a file", "a folder", "an archive must be unpacked first")
         entries = sorted(Path(folder).iterdir())
         return [e.name for e in entries if e.is_dir()], [e.name for e in entries if not e.is_dir()]
     from pyarrow.fs import FileSelector, FileType

@@ -140,13 +140,22 @@ def write_weights(path: Path, weights: Mapping[str, Any]) -> None:
 
 
 def read_weights(data: bytes, subject: str) -> dict[str, Any]:
-    """Read an `.npz` of plain arrays; RequestError when it is damaged or holds anything pickled."""
+    """Read an `.npz` of plain arrays as `write_weights` writes it.
+
+    RequestError when it is damaged, is compressed (a few bytes could fill the memory) or holds anything pickled.
+    """
     import zipfile
 
-    import numpy as np
+    from jobs.models.weights.archives import MALFORMED, npz_tensors
 
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+            if unpacked > len(data):
+                found = f"unpacks to {unpacked} bytes, and has {len(data)}"
+                raise RequestError(subject, found, "an archive of plain arrays, not compressed")
+            return {name: tensor.read() for name, tensor in npz_tensors(archive).items()}
+    except RequestError:
+        raise
+    except MALFORMED as error:
         raise RequestError(subject, f"is not an archive of plain arrays ({error})") from None

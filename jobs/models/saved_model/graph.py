@@ -62,12 +62,12 @@ def _unknown_ops(folder: Path) -> set[str]:
 
 
 def _read(folder: Path, subject: str) -> Iterable[Any]:
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
     file = folder / GRAPH
     if not file.is_file():
         raise RequestError(subject, f"holds no {GRAPH}", "the folder of a SavedModel")
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
     graph = saved_model_pb2.SavedModel()
     try:
         graph.ParseFromString(file.read_bytes())

@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import IO, Any
 
 from cluster.errors import RequestError
 from jobs.models.weights.shapes import LayerShape, Tensor, Tensors
 
+# What readers of archives raise on bytes that are not what they should be.
+MALFORMED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+
 
 def read_npz(stream: IO[bytes], path: str, layers: Sequence[LayerShape]) -> Tensors:
     """Read the arrays of an `.npz` by their names in it."""
-    archive = zipfile.ZipFile(stream)
-    return {name.removesuffix(".npy"): _npz_member(archive, name) for name in archive.namelist()}
+    return npz_tensors(zipfile.ZipFile(stream))
 
 
-def _npz_member(archive: zipfile.ZipFile, name: str) -> Tensor:
-    """Read the header of an array; the array itself, of whatever its header promises, later."""
+def npz_tensors(archive: zipfile.ZipFile) -> Tensors:
+    """Return the arrays of an `.npz` by name, none of them read yet; one of `MALFORMED` when it is not one."""
+    return {info.filename.removesuffix(".npy"): _npz_member(archive, info) for info in archive.infolist()}
+
+
+def _npz_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Tensor:
+    """Read the header of an array; the array itself later, and then no more than the archive has of it."""
+    import numpy as np
     from numpy.lib import format as npy
 
+    with archive.open(info) as file:
+        if npy.read_magic(file) != (1, 0):  # a later one, for types with many fields, may have a header of gigabytes
+            raise ValueError(f"{info.filename} has another header than a plain array's")
+        shape, _, dtype = npy.read_array_header_1_0(file)
+
     def read() -> Any:
-        with archive.open(name) as file:
+        if int(np.prod(shape, dtype=object)) * dtype.itemsize > info.file_size:
+            raise ValueError(f"{info.filename} is of shape {shape}, and has {info.file_size} bytes")
+        with archive.open(info) as file:
             return npy.read_array(file, allow_pickle=False)
 
-    with archive.open(name) as file:
-        old = npy.read_magic(file) == (1, 0)
-        shape, _, dtype = npy.read_array_header_1_0(file) if old else npy.read_array_header_2_0(file)
     return Tensor(tuple(shape), dtype.kind, read)
 
 

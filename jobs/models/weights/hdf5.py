@@ -17,13 +17,23 @@ def read_hdf5(stream: IO[bytes], path: str, layers: Sequence[LayerShape]) -> Ten
     import h5py
 
     root = h5py.File(stream, "r")
-    if "model_weights" in root:  # a whole model: its config is code, and is not read
+    _refuse_code(root, path)
+    if "model_weights" in root:  # a whole model
         root = _inside(root, "model_weights", path)
     if "layer_names" in root.attrs or "layer_names0" in root.attrs:
         return _by_name(root, path, layers)
     if "layers" in root:
         return _by_order(root, path, layers)
     raise RequestError(path, f"holds {', '.join(sorted(root)[:5]) or 'nothing'}", "layers, as Keras writes them")
+
+
+def _refuse_code(root: Any, path: str) -> None:
+    """Refuse the file of a whole model that has Lambda layers: without their code its weights are of another model."""
+    config = root.attrs.get("model_config", "")
+    text = config.decode("utf-8", "replace") if isinstance(config, bytes) else str(config)
+    if re.search(r'"class_name":\s*"Lambda"', text):
+        found = "is of a model with a Lambda layer, which is code"
+        raise RequestError(path, found, "weights of layers alone", "rebuild the model without it and save its weights")
 
 
 def _by_name(root: Any, path: str, layers: Sequence[LayerShape]) -> Tensors:

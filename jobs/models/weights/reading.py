@@ -1,6 +1,6 @@
 """From a weights file to arrays that fit a backbone: HDF5 as Keras writes it, `.npz`, `.safetensors`.
 
-Only arrays are read. What a file says about code (the config of a whole model) is never looked at, nothing is
+Only arrays are read. What a file says about code (the config of a whole model) is never acted on, nothing is
 unpickled, links out of a file are not followed, and an array is read once its shape is known to be the one wanted: a
 small file cannot fill the memory.
 """
@@ -8,7 +8,6 @@ small file cannot fill the memory.
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.errors import RequestError
 from jobs.data import files
 from jobs.data.files import name_of
-from jobs.models.weights.archives import read_npz, read_safetensors
+from jobs.models.weights.archives import MALFORMED, read_npz, read_safetensors
 from jobs.models.weights.hdf5 import read_hdf5
 from jobs.models.weights.shapes import TOP, LayerShape, Tensor, Tensors
 
@@ -65,7 +64,7 @@ def _refusing(path: str) -> Iterator[None]:
         yield
     except RequestError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+    except MALFORMED as error:
         raise RequestError(path, f"is damaged, or no weights file ({error})", WANTED) from None
 
 

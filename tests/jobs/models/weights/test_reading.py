@@ -214,9 +214,9 @@ def test_an_array_that_would_fill_the_memory_is_refused_by_its_header(tmp_path: 
         tracemalloc.stop()
 
 
-def test_the_config_of_a_whole_model_is_never_read(tmp_path: Path) -> None:
+def test_the_config_of_a_whole_model_is_never_acted_on(tmp_path: Path) -> None:
     path = by_name(tmp_path / "w.h5", arrays(), "model_weights")
-    layer = {"class_name": "Lambda", "config": {"function": "os.mkdir", "module": "os", "name": str(tmp_path / "x")}}
+    layer = {"class_name": "function", "config": {"function": "os.mkdir", "module": "os", "name": str(tmp_path / "x")}}
     with h5py.File(path, "a") as file:
         file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}})
     assert set(weights_in(str(path), LAYERS)) == set(arrays())
