@@ -163,6 +163,7 @@ class Model(Artifact):
     runtime: Literal["litert", "tensorflow"] = "litert"
     parameters: int
     size_bytes: int
+    temperature: float = 1.0  # logits are divided by it before the softmax; fitted on validation rows
     recipe: dict[str, Any] = {}
     strategy: dict[str, Any] = {}
 
@@ -188,3 +189,4 @@ class Endpoint(Artifact):
     model_sha256: str
     request: dict[str, Any]
     answer: dict[str, Any]
+    reject_below: float | None = None  # probability of the top label under which none is given

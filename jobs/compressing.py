@@ -157,7 +157,7 @@ class Chain:
             held.spec, held.preprocess, self.classes, held.weights, self.work.strategy,
             golden_of(self.dataset), self.artifact.recipe, file, chain, tuple(findings),
         )  # fmt: skip
-        write_model(self.work.out, held.folder, product, self.artifact.history + self.link.history)
+        write_model(self.work.out, held.folder, product, self.artifact.history + self.link.history, self.dataset)
 
 
 def calibration_rows(rows: Any, count: int) -> Any:

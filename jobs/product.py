@@ -14,12 +14,15 @@ from PIL import Image
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Epoch, Finding, Model
 from jobs.convert import to_litert
+from jobs.data.encode import encoded
 from jobs.data.preprocess import Preprocess
 from jobs.data.rows import Pair
 from jobs.data.shards import read, read_texts
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
+from jobs.runtime.calibration import calibrated
 from jobs.runtime.classifier import Raw, write_golden
 from jobs.runtime.measure import size
+from jobs.served import runner_of
 from jobs.strategies.strategy import Strategy
 
 SERVED = {"litert": "model.tflite", "tensorflow": "model.graph"}  # a file, and the folder of a SavedModel
@@ -62,14 +65,18 @@ class Product:
     findings: tuple[Finding, ...] = ()
 
 
-def write_model(out: Folder, preprocess_folder: Path, product: Product, history: list[Epoch]) -> Model:
-    """Write weights, preprocessing and the served file into `out`, with the facts."""
+def write_model(
+    out: Folder, preprocess_folder: Path, product: Product, history: list[Epoch], dataset: Dataset
+) -> Model:
+    """Write weights, preprocessing and the served file into `out`, with the facts and the file's temperature."""
     plain = build(product.spec, product.preprocess, len(product.classes), folder=preprocess_folder)
     load_weights(plain, product.weights, "the trained model")
     runtime = product.spec.backbone.runtime
     with out.filling() as path:
         _write_served(path / SERVED[runtime], plain, product)
         size_bytes = size(path / SERVED[runtime])["size_bytes"]
+        held = encoded(dataset, product.preprocess, "validation", preprocess_folder)
+        temperature = calibrated(runner_of(runtime, path / SERVED[runtime]), held)
         write_weights(path / "weights.npz", product.weights)
         write_golden(path, product.golden)
         for name in (*product.preprocess.files(), *product.spec.backbone.files()):
@@ -85,6 +92,7 @@ def write_model(out: Folder, preprocess_folder: Path, product: Product, history:
         runtime=runtime,
         parameters=sum(int(layer.count_params()) for layer in plain.layers),
         size_bytes=size_bytes,
+        temperature=temperature,
         recipe=product.recipe,
         strategy=product.strategy.model_dump(mode="json"),
     ).save(out)

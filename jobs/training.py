@@ -64,7 +64,7 @@ class TrainWork:
             spec = self.model.resolved(folder)
             golden, facts = golden_of(dataset), recipe.model_dump(mode="json")
             product = Product(spec, preprocess, dataset.classes, weights, self.strategy, golden, facts)
-            write_model(self.out, folder, product, history)
+            write_model(self.out, folder, product, history, dataset)
 
     def _resolved(self) -> TrainRecipe:
         """Return the recipe with the precision of the devices at hand."""

@@ -89,7 +89,8 @@ def _start(event: Mapping[str, Any]) -> str:
 
 
 def _judged(event: Mapping[str, Any]) -> str:
-    words = f"{event['judged']}: accuracy {event['accuracy']:.4f}, {event['size_bytes']:,} bytes"
+    sure = f" ({event['accuracy_low']:.4f} to {event['accuracy_high']:.4f})" if "accuracy_low" in event else ""
+    words = f"{event['judged']}: accuracy {event['accuracy']:.4f}{sure}, {event['size_bytes']:,} bytes"
     return f"{words}, p99 {event['p99_ms']:.3f} ms"
 
 

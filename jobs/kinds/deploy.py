@@ -12,7 +12,7 @@ from pydantic import Field
 from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
-from jobs.artifacts import SERVABLE, UNSERVABLE, Endpoint, Model
+from jobs.artifacts import SERVABLE, UNSERVABLE, Endpoint, Model, Report
 from jobs.job import Inputs, Job, Output
 from jobs.spec import INCIDENTAL, Path, Ref
 
@@ -28,10 +28,29 @@ class Deploy(Job):
 
     model: Annotated[str, Ref(Model)]
     application: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Also its path")] = "classifier"
+    reject_below: Annotated[
+        float | None, Field(gt=0, le=1, description="Probability under which the answer is no label, but null")
+    ] = None
+    reject_by: Annotated[
+        Annotated[str, Ref(Report)] | None, Field(description="Evaluate step whose threshold reject_below is to be")
+    ] = None
     host: Annotated[str, INCIDENTAL, Field(description="Address to listen on")] = "127.0.0.1"
     port: Annotated[int, INCIDENTAL, Field(ge=0, le=65535, description="0 takes a free one")] = 8000
     replicas: Annotated[int, INCIDENTAL, Field(ge=1, le=1000)] = 1
     cpus_per_replica: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
+
+    def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+        """Refuse a model that replicas cannot run, and a threshold given twice or by a step that chooses none."""
+        spec = steps[self.model].model_spec(steps) if self.model in steps else None
+        if spec is not None and spec.backbone.runtime != "litert":
+            yield ("model",), f"'{self.model}' {UNSERVABLE}; {SERVABLE}"
+        if self.reject_by is None:
+            return
+        if self.reject_below is not None:
+            yield ("reject_by",), "gives the threshold twice: reject_below does too"
+        fields = steps[self.reject_by].model_dump() if self.reject_by in steps else None
+        if fields is not None and (fields.get("reject") is None or self.model not in fields.get("models", [])):
+            yield ("reject_by",), f"step '{self.reject_by}' chooses no threshold for '{self.model}': set its reject"
 
     def resources(self) -> Resources:
         """Return what all replicas hold together."""
@@ -40,12 +59,6 @@ class Deploy(Job):
     def keeps(self) -> Resources:
         """Return what the replicas go on holding."""
         return self.resources()
-
-    def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
-        """Refuse a model that replicas cannot run."""
-        spec = steps[self.model].model_spec(steps) if self.model in steps else None
-        if spec is not None and spec.backbone.runtime != "litert":
-            yield ("model",), f"'{self.model}' {UNSERVABLE}; {SERVABLE}"
 
     def gone(self, made: Folder) -> str:
         """Ask the endpoint for the version it serves."""
@@ -70,11 +83,18 @@ class Deploy(Job):
             port=self.port,
             replicas=self.replicas,
             cpus=self.cpus_per_replica,
+            reject_below=self._threshold(inputs),
         )
         facts = run_remote(
             deploy, inputs[self.model].folder, place, resources=Resources(), tell=out.tell, stop=out.stop
         )
         return Endpoint.model_validate(facts)
+
+    def _threshold(self, inputs: Inputs) -> float | None:
+        if self.reject_by is None:
+            return self.reject_below
+        threshold: float = inputs[self.reject_by].evaluations[self.model]["reject"]["threshold"]
+        return threshold
 
     def afterword(self, made: Folder, inputs: Mapping[str, Folder], ended: bool) -> str:
         """Say where it answers, or how to have it answer again."""

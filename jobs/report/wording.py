@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 ABSENT = "–"
 
 
@@ -38,3 +40,15 @@ def counted(number: int, one: str, many: str) -> str:
 def item(modality: str) -> str:
     """Return what one row is called: `image`, `text`, or `pair` of both."""
     return "pair" if modality == "image_text" else modality
+
+
+def between(write: Callable[[float | None], str], low: float | None, high: float | None) -> str:
+    """Write an interval, its ends as `write` does: `96.10 % to 98.43 %`."""
+    return ABSENT if low is None or high is None else f"{write(low)} to {write(high)}"
+
+
+def probability(value: float | None) -> str:
+    """Write a p-value: `0.039`, `< 0.001`."""
+    if value is None:
+        return ABSENT
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

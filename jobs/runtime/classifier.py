@@ -24,12 +24,16 @@ ASKED: dict[str, tuple[type, str]] = {
 
 
 class Classifier:
-    """A Model artifact ready to answer; `path` is its local folder."""
+    """A Model artifact ready to answer; `path` is its local folder.
 
-    def __init__(self, model: Model, path: Path, threads: int = 1) -> None:
+    Under the probability `reject_below` an answer is no label: it is `null`, and `rejected` is true.
+    """
+
+    def __init__(self, model: Model, path: Path, threads: int = 1, reject_below: float | None = None) -> None:
         model.require_servable(str(path))
         self.model = model
         self.modality = model.preprocess.modality
+        self.reject_below = reject_below
         self.runner = Runner(path / model.served, threads)
         self._prepare = preparer(model.preprocess, path)
 
@@ -43,11 +47,18 @@ class Classifier:
             if not isinstance(item, wanted):
                 raise RequestError("the model", f"was given {_called(item)}", called)
         answers = []
-        for row in self.runner.probabilities(self._prepare(items)):
+        for row in self.runner.probabilities(self._prepare(items), self.model.temperature):
             best = [(self.model.classes[i], float(row[i])) for i in row.argsort()[::-1][:top]]
             labels = [{"label": label, "probability": p} for label, p in best]
-            answers.append({**labels[0], "top": labels})
+            answers.append({**labels[0], **self._rejection(labels[0]), "top": labels})
         return answers
+
+    def _rejection(self, best: dict[str, Any]) -> dict[str, Any]:
+        """Return what overrides an answer where answers may be rejected."""
+        if self.reject_below is None:
+            return {}
+        rejected = best["probability"] < self.reject_below
+        return {"rejected": True, "label": None} if rejected else {"rejected": False}
 
 
 def _called(item: Raw) -> str:

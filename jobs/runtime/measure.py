@@ -11,23 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.data.inputs import singles
+from jobs.runtime.intervals import wilson
 from jobs.runtime.runner import Runner
 
 BATCH = 32
 
 
-def predictions(runner: Runner, rows: Any) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return (predicted, true) class indices, `int32[rows]` each, over every row of `rows`."""
+def logits_of(
+    runner: Runner, rows: Any, indices: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return (logits `float32[rows, classes]`, labels `int32[rows]`) of the rows at `indices`; of all by default."""
+    chosen = np.arange(len(rows)) if indices is None else indices
     found, true = [], []
-    for start in range(0, len(rows), BATCH):
-        x, y = rows.gather(np.arange(start, min(start + BATCH, len(rows))))
-        found.append(runner.logits(x).argmax(1).astype(np.int32))
+    for start in range(0, len(chosen), BATCH):
+        x, y = rows.gather(chosen[start : start + BATCH])
+        found.append(runner.logits(x))
         true.append(y.astype(np.int32))
     return np.concatenate(found), np.concatenate(true)
 
 
 def scores(found: NDArray[np.int32], true: NDArray[np.int32], classes: list[str]) -> dict[str, Any]:
-    """Return accuracy, macro-F1, a per-class table and the confusion matrix (rows true, columns predicted)."""
+    """Return accuracy with its 95 % interval, macro-F1, a per-class table and the confusion matrix.
+
+    The matrix has true classes down and predicted classes across. Balanced accuracy is the mean recall of the classes
+    that have rows.
+    """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels = list(range(len(classes)))
@@ -36,8 +44,13 @@ def scores(found: NDArray[np.int32], true: NDArray[np.int32], classes: list[str]
         {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
         for name, p, r, f, n in zip(classes, precision, recall, f1, support, strict=True)
     ]
+    low, high = wilson(int((found == true).sum()), len(true))
     return {
         "accuracy": float((found == true).mean()),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "rows": len(true),
+        "balanced_accuracy": float(recall[support > 0].mean()),
         "macro_f1": float(f1.mean()),
         "per_class": table,
         "confusion": confusion_matrix(true, found, labels=labels).tolist(),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cluster.errors import RequestError
 from jobs.data.inputs import Inputs, count
 
+F = TypeVar("F", bound=np.floating[Any])
 KEPT = 4  # interpreters kept, each sized for one batch size
 
 
@@ -63,9 +64,9 @@ class Runner:
             result: NDArray[np.float32] = interpreter.get_tensor(self._output)
         return result
 
-    def probabilities(self, rows: Inputs) -> NDArray[np.float32]:
-        """Return `float32[rows, classes]`, each row summing to 1."""
-        return softmax(self.logits(rows))
+    def probabilities(self, rows: Inputs, temperature: float = 1.0) -> NDArray[np.float32]:
+        """Return `float32[rows, classes]`, each row summing to 1: the softmax of logits over `temperature`."""
+        return softmax(self.logits(rows) / np.float32(temperature))
 
 
 def _inputs(interpreter: Any) -> dict[str, Any]:
@@ -77,8 +78,8 @@ def _inputs(interpreter: Any) -> dict[str, Any]:
     return found
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def softmax(logits: NDArray[F]) -> NDArray[F]:
     """Return the softmax of each row of `logits`."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    result: NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
+    result: NDArray[F] = shifted / shifted.sum(axis=1, keepdims=True)
     return result

@@ -24,6 +24,7 @@ class Place(Spec):
     port: int
     replicas: int
     cpus: float
+    reject_below: float | None = None
 
 
 def deploy(folder: Folder, place: Place, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -50,10 +51,10 @@ def _tried(
     path = folder.fetch()
     item = golden_rows(path)[0]
     answer = ask(url, item)
-    offline = Classifier(model, path).classify([item])
+    offline = Classifier(model, path, reject_below=place.reject_below).classify([item])
     if answer["predictions"] != offline:
         raise StepError(url, f"answered {answer['predictions']}", f"{offline}, as the file does offline")
-    tell({"answered": answer["predictions"][0]["label"], "url": url})
+    tell({"answered": answer["predictions"][0]["label"] or "no label: not sure enough", "url": url})
     request = {"path": "/v1/classify", "item": _shown(item)}
     return {
         "url": url,
@@ -61,6 +62,7 @@ def _tried(
         "model_sha256": sha256,
         "request": request,
         "answer": answer,
+        "reject_below": place.reject_below,
     }
 
 
@@ -93,7 +95,7 @@ def _serve(folder: Folder, place: Place, sha256: str) -> str:
         max_queued_requests=256,
         ray_actor_options={"num_cpus": place.cpus},
     )
-    application = deployment.bind(place.application, str(folder), sha256)
+    application = deployment.bind(place.application, str(folder), sha256, place.reject_below)
     prefix = f"/{place.application}"
     serve.run(application, name=place.application, route_prefix=prefix)
     return f"http://{_bound(place.host, port)}{prefix}"

@@ -21,7 +21,7 @@ from jobs.serving.http import Refused, items_of, read_body
 class Replica:
     """Answers `POST /v1/classify`, `GET /v1/model` and `GET /health`."""
 
-    def __init__(self, name: str, folder: str, sha256: str) -> None:
+    def __init__(self, name: str, folder: str, sha256: str, reject_below: float | None = None) -> None:
         place = Folder.parse(folder)
         model = Model.load(place)
         path = place.fetch()
@@ -29,7 +29,7 @@ class Replica:
         if found != sha256:
             raise StepError(f"{place}/{model.served}", f"has SHA-256 {found[:12]}…", f"{sha256[:12]}…")
         self.name, self.sha256 = name, sha256
-        self.classifier = Classifier(model, path)
+        self.classifier = Classifier(model, path, reject_below=reject_below)
 
     async def __call__(self, request: Request) -> JSONResponse:
         """Answer one request."""
@@ -56,5 +56,8 @@ class Replica:
     def card(self) -> dict[str, Any]:
         """Return what is known of the model that answers, and the process it answers in."""
         model = self.classifier.model
-        facts = model.model_dump(mode="json", include={"classes", "preprocess", "chain", "parameters", "size_bytes"})
+        facts = model.model_dump(
+            mode="json", include={"classes", "preprocess", "chain", "parameters", "size_bytes", "temperature"}
+        )
+        facts["reject_below"] = self.classifier.reject_below
         return {"model": self.name, "version": self.sha256[:12], "process": os.getpid(), **facts}

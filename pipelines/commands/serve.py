@@ -26,6 +26,9 @@ def serve(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A Model artifact's folder")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
     application: Annotated[str, typer.Option(help="The application's name, and its path")] = "classifier",
+    reject_below: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Probability under which no label is given")
+    ] = None,
 ) -> None:
     """Serve MODEL on 127.0.0.1 until Ctrl-C."""
     from jobs.serving.application import Place, deploy
@@ -33,7 +36,7 @@ def serve(
     artifact = artifact_at(model, Model)
     if not re.fullmatch(NAME, application):
         raise RequestError(f"--application {application}", "is not a name", "lowercase letters, digits, - and _")
-    place = Place(application=application, host="127.0.0.1", port=port, replicas=1, cpus=1.0)
+    place = Place(application=application, host="127.0.0.1", port=port, replicas=1, cpus=1.0, reject_below=reject_below)
     gc.enable()
     ended = threading.Event()
     with stopping(ended) as take_signals, connected("local"):

@@ -21,6 +21,8 @@ def endpoint(artifacts: Artifacts) -> Part | None:
             ("File's SHA-256", served.model_sha256),
             ("Served file of", _owners(served, artifacts) or "no model on this page"),
         ]
+        if served.reject_below is not None:
+            facts.append(("No label under probability", f"{served.reject_below:.4g}"))
         blocks += [Heading(name), Facts(facts), Code("First request", _json(served.request))]
         blocks.append(Code("Its answer", _json(served.answer)))
     return Part("Endpoint", blocks) if blocks else None

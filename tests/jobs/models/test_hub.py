@@ -53,7 +53,7 @@ def test_a_foreign_text_module_tells_code_from_prose_and_is_judged_but_not_serve
     assert model.size_bytes == sum(
         file.stat().st_size for file in (out.path / "model.graph").rglob("*") if file.is_file()
     )
-    found = judge({"model": out}, code, lambda event: None)["model"]
+    found = judge({"model": out}, code, None, Folder(str(tmp_path / "verdict")), print)["model"]
     assert found["accuracy"] >= 0.9
     assert found["p99_ms"] > 0
     with pytest.raises(RequestError) as caught:
@@ -73,7 +73,7 @@ def test_an_artifact_needs_nothing_but_itself(digits: Folder, image_folder: Path
     CompressWork(chain, Single(), out, digits, small)(Single().engine(), MemoryKeeper(tmp_path))
     again = Folder.parse(str(tmp_path / "again"))
     CompressWork(chain, Single(), small, digits, again)(Single().engine(), MemoryKeeper(tmp_path))
-    found = judge({"whole": out, "small": small, "again": again}, digits, lambda event: None)
+    found = judge({"whole": out, "small": small, "again": again}, digits, None, again / "verdict", print)
     assert found["whole"]["accuracy"] >= 0.8
     assert found["small"]["accuracy"] >= found["whole"]["accuracy"] - 0.03
     assert found["small"]["size_bytes"] < found["whole"]["size_bytes"]

@@ -10,7 +10,7 @@ import pytest
 from cluster.errors import RequestError
 from jobs.data.shards import JoinedRows
 from jobs.data.shards import Rows as Numeric
-from jobs.runtime.measure import latency, predictions, scores, size
+from jobs.runtime.measure import latency, logits_of, scores, size
 from jobs.runtime.runner import Runner, softmax
 
 pytestmark = pytest.mark.training
@@ -70,8 +70,8 @@ def test_a_file_of_two_inputs_is_measured(of_two: tuple[Path, Any]) -> None:
     x = {"image": np.ones((70, 2), np.float32), "tokens": np.arange(140, dtype=np.int32).reshape(70, 2) % 9}
     best = runner.logits(x).argmax(1).astype(np.int32)
     parts = {name: Numeric(part, best) for name, part in x.items()}
-    found, true = predictions(runner, JoinedRows(parts))
-    np.testing.assert_array_equal(found, true)
+    logits, true = logits_of(runner, JoinedRows(parts))
+    np.testing.assert_array_equal(logits.argmax(1), true)
     times = latency(runner, JoinedRows(parts), seconds=0, least=5)
     assert 0 < times["p50_ms"] <= times["p99_ms"]
 
@@ -104,7 +104,8 @@ def test_measures_say_what_they_saw(file: Path) -> None:
     best = runner.logits(x).argmax(1).astype(np.int32)
     wrong = best.copy()
     wrong[:7] = (wrong[:7] + 1) % 3
-    found, true = predictions(runner, Rows(x, wrong))
+    logits, true = logits_of(runner, Rows(x, wrong))
+    found = logits.argmax(1).astype(np.int32)
     assert scores(found, true, ["a", "b", "c"])["accuracy"] == pytest.approx(0.9)
     confusion = scores(found, true, ["a", "b", "c"])["confusion"]
     assert np.trace(confusion) == 63

@@ -126,3 +126,12 @@ def test_a_file_that_changed_is_not_served(ray_cluster: None, model: Folder) -> 
 
     with pytest.raises(StepError, match=r"model\.tflite: has SHA-256 [0-9a-f]{12}…, wanted 000000000000…"):
         Replica("tried", str(model), "0" * 64)
+
+
+def test_a_replica_that_is_not_sure_enough_gives_no_label(ray_cluster: None, model: Folder) -> None:
+    from jobs.serving.replica import Replica
+
+    replica = Replica("tried", str(model), model.sha256("model.tflite"), reject_below=1.0)
+    assert replica.card()["reject_below"] == 1.0
+    answers = replica.classifier.classify(golden_rows(model.path))
+    assert [(answer["label"], answer["rejected"]) for answer in answers] == [(None, True)] * len(answers)

@@ -37,7 +37,7 @@ def model(pairs: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     assert isinstance(preprocess, ImageAndText)
     weights = weights_of(build(spec, preprocess, len(dataset.classes)))
     product = Product(spec, preprocess, dataset.classes, weights, Single(), golden_of(dataset), {})
-    return write_model(Folder.parse(str(root / "out")), root, product, []).folder
+    return write_model(Folder.parse(str(root / "out")), root, product, [], dataset).folder
 
 
 @pytest.fixture(scope="module")

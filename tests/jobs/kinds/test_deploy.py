@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jobs.artifacts import Report
+from jobs.kinds import Deploy, Evaluate
+from jobs.kinds.evaluate import Reject
+
+JUDGED = Evaluate(models=["small"], data="data", reject=Reject(accuracy=0.99))
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict", "found"),
+    [
+        ({"reject_by": "verdict"}, JUDGED, None),
+        ({"reject_below": 0.5}, JUDGED, None),
+        ({"reject_by": "verdict", "reject_below": 0.5}, JUDGED, "gives the threshold twice: reject_below does too"),
+        (
+            {"reject_by": "verdict"},
+            JUDGED.model_copy(update={"reject": None}),
+            "step 'verdict' chooses no threshold for 'small': set its reject",
+        ),
+        (
+            {"reject_by": "verdict"},
+            JUDGED.model_copy(update={"models": ["other"]}),
+            "step 'verdict' chooses no threshold for 'small': set its reject",
+        ),
+    ],
+)
+def test_the_threshold_is_given_once_and_by_a_step_that_chooses_one(
+    fields: dict[str, Any], verdict: Evaluate, found: str | None
+) -> None:
+    job = Deploy.model_validate({"job": "deploy", "model": "small", **fields})
+    assert list(job.problems({"verdict": verdict})) == ([(("reject_by",), found)] if found else [])
+
+
+def test_the_threshold_is_the_one_that_was_judged() -> None:
+    report = Report(title="verdict", evaluations={"small": {"reject": {"threshold": 0.625}}})
+    assert Deploy(model="small", reject_by="verdict")._threshold({"verdict": report}) == 0.625
+    assert Deploy(model="small", reject_below=0.5)._threshold({}) == 0.5
+    assert Deploy(model="small")._threshold({}) is None
