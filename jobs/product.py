@@ -18,11 +18,11 @@ from jobs.data.encode import encoded
 from jobs.data.preprocess import Preprocess
 from jobs.data.rows import Pair
 from jobs.data.shards import read, read_texts
+from jobs.judging.served import runner_of
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.runtime.calibration import calibrated
 from jobs.runtime.classifier import Raw, write_golden
 from jobs.runtime.measure import size
-from jobs.served import runner_of
 from jobs.strategies.strategy import Strategy
 
 SERVED = {"litert": "model.tflite", "tensorflow": "model.graph"}  # a file, and the folder of a SavedModel

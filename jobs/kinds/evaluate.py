@@ -84,8 +84,8 @@ class Evaluate(Job):
 
     def run(self, inputs: Inputs, out: Output) -> Report:
         """Judge in a worker process; StepError names every threshold that was missed."""
-        from jobs.judging import judge
-        from jobs.verdict import Verdict
+        from jobs.judging.judge import judge
+        from jobs.judging.verdict import Verdict
 
         folders = {name: inputs[name].folder for name in self.models}
         aimed = self.reject.accuracy if self.reject else None

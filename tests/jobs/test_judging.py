@@ -13,7 +13,7 @@ from pyarrow import parquet
 from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Model
-from jobs.judging import judge
+from jobs.judging.judge import judge
 from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier, golden_rows

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from jobs.judging.verdict import Verdict
 from jobs.kinds.evaluate import Evaluate, Reject, Require
-from jobs.verdict import Verdict
 
 FOUND = {
     "big": {"accuracy": 0.99, "macro_f1": 0.98, "size_bytes": 1000, "p99_ms": 1.0},

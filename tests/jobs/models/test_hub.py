@@ -12,7 +12,7 @@ from cluster.errors import RequestError, StepError
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Model
 from jobs.compressing import CompressWork
-from jobs.judging import judge
+from jobs.judging.judge import judge
 from jobs.models import Hub
 from jobs.models.model import ModelSpec, read_weights
 from jobs.recipe import TrainRecipe

@@ -15,13 +15,13 @@ from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Model
 from jobs.data.encode import encoded
+from jobs.judging.served import runner_of
 from jobs.runtime.calibration import calibration
 from jobs.runtime.curves import curves
 from jobs.runtime.intervals import compared
 from jobs.runtime.measure import latency, logits_of, scores, size
 from jobs.runtime.rejection import accepted, risk_coverage, threshold_for_accuracy
 from jobs.runtime.runner import softmax
-from jobs.served import runner_of
 
 PREDICTIONS = "predictions.parquet"
 CHOSEN_ON = 5_000  # validation rows thresholds are chosen on
