@@ -51,7 +51,8 @@ def _encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_fol
     assert isinstance(preprocess, WordPieces), f"no encoding for {preprocess!r}"
     assert tokenizer_folder is not None, "a text model has a tokenizer"
     tokenizer = hashlib.sha256((tokenizer_folder / preprocess.tokenizer).read_bytes()).hexdigest()
-    key = hashlib.sha256(f"{dataset.digest} {tokenizer} {preprocess.length} {split}".encode()).hexdigest()
+    facts = f"{dataset.digest} {tokenizer} {preprocess.model_dump_json()} {split}"
+    key = hashlib.sha256(facts.encode()).hexdigest()
     shard = dataset.folder.fetch() / dataset.shard(split, "text")
     return read(_tokens(key, shard, preprocess, tokenizer_folder))
 

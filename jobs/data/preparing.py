@@ -51,7 +51,7 @@ class TextPreparer:
         from jobs.data.text import Encoder, clean
 
         self._clean = clean
-        self._encoder = Encoder(folder / to.tokenizer, to.length)
+        self._encoder = Encoder(folder / to.tokenizer, to.length, to.framed)
 
     def __call__(self, items: Sequence[Any]) -> NDArray[Any]:
         """Clean and encode every item."""

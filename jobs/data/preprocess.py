@@ -33,7 +33,10 @@ class ImagePixels(Preprocess):
 
 
 class WordPieces(Preprocess):
-    """Cut a text into `int32[length]` token ids with the tokenizer in `tokenizer` (a file of the artifact)."""
+    """Cut a text into `int32[length]` token ids with the tokenizer in `tokenizer` (a file of the artifact).
+
+    `framed` puts `[CLS]` before and `[SEP]` after it.
+    """
 
     kind: Literal["text"] = "text"
     modality = "text"
@@ -41,6 +44,7 @@ class WordPieces(Preprocess):
     length: int
     vocabulary: int
     tokenizer: str = "tokenizer.json"
+    framed: bool = False
 
     def files(self) -> list[str]:
         """Return the tokenizer's file."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from cluster.errors import StepError
 from jobs.data.augment import SpecialTokens
@@ -19,7 +19,8 @@ from jobs.data.rows import LONGEST_TEXT, BadRow
 if TYPE_CHECKING:
     from jobs.artifacts import Dataset
 
-SPECIAL = ["[PAD]", "[UNK]"]  # ids 0 and 1
+SPECIAL = ["[PAD]", "[UNK]"]  # ids 0 and 1 where we train the vocabulary
+FRAME = ["[CLS]", "[SEP]"]  # around a text, for models that read them
 LONGEST_WORD = 100  # characters; a longer word becomes [UNK]
 
 
@@ -37,9 +38,10 @@ def clean(text: str) -> str:
     return text
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], vocabulary: int, framed: bool = False) -> Tokenizer:
     """Train a WordPiece tokenizer of at most `vocabulary` pieces: lower case, accents stripped, `[PAD]` 0, `[UNK]` 1.
 
+    With `framed`, `[CLS]` and `[SEP]` are 2 and 3 and are put around texts by an Encoder that frames.
     The same texts give the same tokenizer in every process. The library alone does not: it numbers the characters
     inside words (`##a`) in the order of a hash map, and settles ties between merges by those numbers. So the
     characters are counted here and handed over, numbered, before the merges are learned.
@@ -48,11 +50,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     alphabet = _alphabet(words, max(1, min(1_000, vocabulary // 4)))
     inside = {character for word in words for character in word[1:]}
+    special = SPECIAL + FRAME if framed else SPECIAL
     learner = Tokenizer(models.WordPiece(unk_token=SPECIAL[1]))
     learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary,
-        special_tokens=SPECIAL + [f"##{character}" for character in alphabet if character in inside],
+        special_tokens=special + [f"##{character}" for character in alphabet if character in inside],
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),
         show_progress=False,
@@ -62,8 +65,17 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     model = models.WordPiece(pieces, unk_token=SPECIAL[1], max_input_chars_per_word=LONGEST_WORD)
     tokenizer = Tokenizer(model)
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
+    if framed:
+        frame(tokenizer)
     return tokenizer
+
+
+def frame(tokenizer: Tokenizer) -> None:
+    """Let the tokenizer put `[CLS]` before a text and `[SEP]` after it."""
+    first, last = FRAME
+    special = [(token, tokenizer.token_to_id(token)) for token in FRAME]
+    tokenizer.post_processor = processors.TemplateProcessing(f"{first} $A {last}", special_tokens=special)
 
 
 def _alphabet(words: Counter[str], most: int) -> list[str]:
@@ -92,10 +104,14 @@ def special_tokens(tokenizer: Path) -> SpecialTokens:
 
 
 class Encoder:
-    """Cuts texts into `length` token ids with a stored tokenizer: longer ones are cut, shorter ones padded with 0."""
+    """Cuts texts into `length` token ids with a stored tokenizer: longer ones are cut, shorter ones padded with 0.
 
-    def __init__(self, tokenizer: Path, length: int) -> None:
+    `framed` puts `[CLS]` before and `[SEP]` after what is left of a text, within the length.
+    """
+
+    def __init__(self, tokenizer: Path, length: int, framed: bool = False) -> None:
         self.length = length
+        self.framed = framed
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.encode_special_tokens = True  # a text that says "[PAD]" is no padding
         self._tokenizer.enable_truncation(length)
@@ -103,17 +119,33 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Return `int32[texts, length]`."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=self.framed)
         return np.array([encoding.ids for encoding in encodings], np.int32).reshape(len(texts), self.length)
 
 
-def fit_word_pieces(dataset: Dataset, folder: Path, vocabulary: int, length: int) -> WordPieces:
+def fit_word_pieces(dataset: Dataset, folder: Path, vocabulary: int, length: int, framed: bool = False) -> WordPieces:
     """Train a tokenizer on the training split and write it into `folder`."""
     from jobs.data.shards import read_texts
 
-    if not dataset.holds("text"):
-        raise StepError("word pieces", f"the data set holds {dataset.modality}s", "texts", "choose another backbone")
-    tokenizer = train_tokenizer(read_texts(dataset.folder.fetch() / dataset.shard("train", "text")), vocabulary)
-    spec = WordPieces(length=length, vocabulary=tokenizer.get_vocab_size())
+    _require_texts(dataset)
+    texts = read_texts(dataset.folder.fetch() / dataset.shard("train", "text"))
+    return _stored(train_tokenizer(texts, vocabulary, framed), folder, length, framed)
+
+
+def take_word_pieces(dataset: Dataset, folder: Path, source: Path, length: int, rows: int) -> WordPieces:
+    """Write the tokenizer of the Hugging Face folder `source`, for a model of `rows` embeddings, into `folder`."""
+    from jobs.data.pretrained_tokenizer import read_tokenizer
+
+    _require_texts(dataset)
+    return _stored(read_tokenizer(source, rows), folder, length, framed=True)
+
+
+def _stored(tokenizer: Tokenizer, folder: Path, length: int, framed: bool) -> WordPieces:
+    spec = WordPieces(length=length, vocabulary=tokenizer.get_vocab_size(), framed=framed)
     tokenizer.save(str(folder / spec.tokenizer))
     return spec
+
+
+def _require_texts(dataset: Dataset) -> None:
+    if not dataset.holds("text"):
+        raise StepError("word pieces", f"the data set holds {dataset.modality}s", "texts", "choose another backbone")

@@ -22,6 +22,7 @@ class TextCnn(Backbone):
     width: Annotated[int, Field(ge=4, le=1_024)] = 64
     filters: Annotated[int, Field(ge=4, le=2_048)] = 64
     kernels: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=1, max_length=8)] = [2, 3, 4]
+    spatial_dropout: Annotated[float, Field(ge=0, lt=1, description="Share of the embedding's channels dropped")] = 0.0
 
     def preprocess(self, dataset: Dataset, folder: Path) -> Preprocess:
         """Train a WordPiece vocabulary on the training split."""
@@ -33,7 +34,7 @@ class TextCnn(Backbone):
         """Build on `int32[rows, length]` token ids; id 0 is padding."""
         import tf_keras as keras
 
-        from jobs.models.layers import Named
+        from jobs.models.layers import Named, SpatialDropout
 
         assert isinstance(preprocess, WordPieces)
         layers = Named(seed)
@@ -41,6 +42,8 @@ class TextCnn(Backbone):
         x = keras.layers.Embedding(preprocess.vocabulary, self.width, embeddings_initializer=start, name="embedding")(
             inputs
         )
+        if self.spatial_dropout:
+            x = SpatialDropout(self.spatial_dropout, name="embedding_dropout")(x)
         pooled = []
         for size in self.kernels:
             name = f"conv{size}"

@@ -28,22 +28,22 @@ pytestmark = pytest.mark.training
 
 TEXT_CNN = {"kind": "text_cnn", "vocabulary": 300, "length": 16, "width": 8, "filters": 8}
 BACKBONES: dict[str, dict[str, Any]] = {
+    "bert": {
+        "kind": "bert", "layers": 2, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300, "length": 16,
+        "stochastic_depth": 0.1,
+    },
+    "embedding_bag": {"kind": "embedding_bag", "vocabulary": 300, "length": 16, "width": 8},
     "efficientnet_b0": {"kind": "efficientnet_b0"},
     "hub": {"kind": "hub", "module": "module", "reads": "image"},  # made in the folder of the training
     "fusion": {
-        "kind": "fusion",
-        "image": TINY,
-        "text": TEXT_CNN,
-        "fusion": "gated",
-        "width": 32,
-        "modality_dropout": 0.1,
+        "kind": "fusion", "image": TINY, "text": TEXT_CNN, "fusion": "gated", "width": 32, "modality_dropout": 0.1,
     },
     "mobilenet_v2": {"kind": "mobilenet_v2", "alpha": 0.35},
     "resnet": TINY | {"stochastic_depth": 0.1, "spatial_dropout": 0.1},
     "resnet50": {"kind": "resnet50"},
     "resnet50_v2": {"kind": "resnet50_v2"},
-    "text_cnn": TEXT_CNN,
-}
+    "text_cnn": TEXT_CNN | {"spatial_dropout": 0.2},
+}  # fmt: skip
 TECHNIQUES: dict[str, list[dict[str, Any]]] = {
     "distill": [{"kind": "distill", "epochs": 2, "learning_rate": 0.01, "agreement": 0.3}],
     "prune": [{"kind": "prune", "sparsity": 0.7, "epochs": 1}],

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models
+
+from cluster.errors import RequestError
+from jobs.data.pretrained_tokenizer import read_tokenizer
+from jobs.data.text import Encoder, train_tokenizer
+from tests.jobs.models.making import WORDS, hugging_face, minilm
+
+TEXTS = ["oak and leafs 17", "[CLS] oak [SEP] [PAD]", "Oak ÁND Mast", "大 oak\u200bleaf", "x" * 101, ""]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return hugging_face(tmp_path / "hf")
+
+
+def encoder(folder: Path, length: int = 8, rows: int = len(WORDS)) -> Encoder:
+    stored = folder / "stored.json"
+    read_tokenizer(folder, rows).save(str(stored))
+    return Encoder(stored, length, framed=True)
+
+
+def pieces(ids: np.ndarray) -> list[str]:
+    return [WORDS[number] for number in ids]
+
+
+def test_a_text_is_framed_cut_within_the_frame_and_padded(folder: Path) -> None:
+    short, long = encoder(folder, 6).encode(["oak and leafs", "oak " * 50])
+    assert pieces(short) == ["[CLS]", "oak", "and", "leaf", "##s", "[SEP]"]
+    assert pieces(long) == ["[CLS]", "oak", "oak", "oak", "oak", "[SEP]"]
+    assert pieces(encoder(folder, 6).encode(["oak"])[0]) == ["[CLS]", "oak", "[SEP]", "[PAD]", "[PAD]", "[PAD]"]
+
+
+def test_a_text_cannot_name_special_tokens(folder: Path) -> None:
+    (found,) = encoder(folder, 12).encode(["[CLS] oak [PAD]"])
+    assert pieces(found)[:9] == ["[CLS]", "[", "cls", "]", "oak", "[", "pad", "]", "[SEP]"]
+
+
+def test_a_trained_vocabulary_frames_as_a_given_one_does(tmp_path: Path) -> None:
+    train_tokenizer(["oak and leaf and root"] * 20, 120, framed=True).save(str(tmp_path / "tokenizer.json"))
+    framed = Encoder(tmp_path / "tokenizer.json", 6, framed=True).encode(["oak", "[SEP]", "oak " * 9])
+    assert (framed[:, 0] == 2).all()
+    assert framed[0].tolist()[2:] == [3, 0, 0, 0]
+    assert (framed[1] == 3).sum() == 1
+    assert framed[2][-1] == 3
+
+
+def test_the_vocabulary_alone_gives_the_ids_of_tokenizer_json(tmp_path: Path) -> None:
+    for name in ("vocab.txt", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((minilm() / name).read_bytes())
+    alone, whole = encoder(tmp_path, 24, 30_522), tmp_path / "whole.json"
+    read_tokenizer(minilm(), 30_522).save(str(whole))
+    assert np.array_equal(alone.encode(TEXTS), Encoder(whole, 24, framed=True).encode(TEXTS))
+
+
+def test_case_is_kept_where_the_configuration_says_so(folder: Path) -> None:
+    assert pieces(encoder(folder, 4).encode(["Oak oak"])[0]) == ["[CLS]", "oak", "oak", "[SEP]"]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False, "strip_accents": None}))
+    assert pieces(encoder(folder, 4).encode(["Oak oak"])[0]) == ["[CLS]", "[UNK]", "oak", "[SEP]"]
+
+
+def refusal(folder: Path, rows: int = len(WORDS)) -> str:
+    with pytest.raises(RequestError) as caught:
+        read_tokenizer(folder, rows)
+    return str(caught.value).replace(str(folder), "HF")
+
+
+def test_a_vocabulary_of_another_size_than_the_model_is_refused(folder: Path) -> None:
+    assert refusal(folder, 99) == f"HF/vocab.txt: has {len(WORDS)} tokens, wanted 99, the vocabulary of the model"
+
+
+def test_tokens_that_are_missing_or_elsewhere_are_refused(folder: Path) -> None:
+    without = [word if word != "[SEP]" else "sep" for word in WORDS]
+    (folder / "vocab.txt").write_text("\n".join(without))
+    assert refusal(folder) == "HF/vocab.txt: has no token [SEP], wanted [PAD], [UNK], [CLS], [SEP]"
+    (folder / "vocab.txt").write_text("\n".join([*WORDS[1:], "[PAD]"]))
+    assert refusal(folder) == f"HF/vocab.txt: has [PAD] as token {len(WORDS) - 1}, wanted token 0"
+
+
+def test_what_is_no_word_piece_tokenizer_is_refused(folder: Path) -> None:
+    Tokenizer(models.BPE({"[PAD]": 0, "a": 1}, [])).save(str(folder / "tokenizer.json"))
+    assert refusal(folder) == "HF/tokenizer.json: is a BPE tokenizer, wanted a WordPiece tokenizer"
+    (folder / "tokenizer.json").write_text("{")
+    assert refusal(folder).startswith("HF/tokenizer.json: is not a tokenizer (")
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_bytes(b"\xff")
+    assert refusal(folder) == "HF/vocab.txt: is not UTF-8"
+    (folder / "vocab.txt").unlink()
+    assert refusal(folder) == "HF: has no tokenizer, wanted tokenizer.json or vocab.txt"
+
+
+def test_settings_of_another_type_are_refused(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": "yes"}))
+    assert refusal(folder) == "HF/tokenizer_config.json: do_lower_case: is 'yes', wanted true or false"
