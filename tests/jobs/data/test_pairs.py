@@ -25,7 +25,6 @@ from jobs.data.sources import Table
 from jobs.data.text import fit_word_pieces
 from jobs.product import golden_of
 from jobs.recipe import TrainRecipe
-from jobs.training import feeds_of
 from tests.jobs.data.making import jpeg, made, png
 
 
@@ -139,7 +138,10 @@ def test_the_rows_a_model_is_tried_on_are_pairs(dataset: Dataset) -> None:
         assert np.array_equal(decode(pair.image, preprocess_of(dataset)), pixels)
 
 
+@pytest.mark.training
 def test_texts_of_pairs_are_augmented_as_their_tokenizer_says(dataset: Dataset, tmp_path: Path) -> None:
+    from jobs.training import feeds_of  # imports TensorFlow
+
     pieces = {"[PAD]": 0, "row": 1, "[UNK]": 2}
     tokenizer = Tokenizer(WordPiece(pieces, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
