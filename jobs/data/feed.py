@@ -10,7 +10,7 @@ bytes stay bytes, where nothing changes them, until the model's input makes floa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -80,6 +80,15 @@ class Feed:
         """Return the row indices of `replica` at `train_step`."""
         batch = self.batch(train_step)
         return batch[replica * len(batch) // replicas : (replica + 1) * len(batch) // replicas]
+
+    def alike(self, first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
+        """Yield (train step, count) of runs of at most `most` train steps whose batches have equally many rows."""
+        ragged = len(self.rows) % self.batch_size > 0
+        while first < last:
+            whole = self.steps - 1 - first % self.steps if ragged else last - first
+            count = min(most, last - first, max(1, whole))
+            yield first, count
+            first += count
 
     def read(self, train_step: int, replica: int, replicas: int) -> Batch:
         """Return one replica's shard."""

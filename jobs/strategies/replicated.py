@@ -52,8 +52,8 @@ class Replicated:
         run = self._function(training, "train", self._train_function)
         iterator = self._iterator(feed, first)
         self._reset()
-        for start in range(first, last, STEPS_A_CALL):
-            count = min(STEPS_A_CALL, last - start)
+        # Gradients of embeddings are gathered, and within a call TensorFlow holds what is gathered to one shape.
+        for start, count in feed.alike(first, last, STEPS_A_CALL):
             run(iterator, tf.constant(start, tf.int64), tf.constant(count, tf.int64))
         self._iterators[id(feed)] = (last, iterator)
         return self._summed()

@@ -48,6 +48,22 @@ def test_a_replica_without_rows_gets_one_of_weight_zero() -> None:
     assert (len(batch.x), len(batch.y), batch.weights.tolist(), float(batch.scale)) == (1, 1, [0.0], 1.0)
 
 
+@pytest.mark.parametrize(
+    ("rows", "most", "runs"),
+    [
+        (40, 64, [(0, 8)]),  # two epochs of four batches of ten
+        (40, 3, [(0, 3), (3, 3), (6, 2)]),
+        (35, 64, [(0, 3), (3, 1), (4, 3), (7, 1)]),
+        (35, 2, [(0, 2), (2, 1), (3, 1), (4, 2), (6, 1), (7, 1)]),
+        (5, 64, [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)]),
+    ],
+)
+def test_runs_of_train_steps_keep_a_smaller_batch_apart(rows: int, most: int, runs: list[tuple[int, int]]) -> None:
+    feed = Feed(Numbers(rows), 10, None)
+    assert list(feed.alike(0, 8, most)) == runs
+    assert all(len({len(feed.batch(s)) for s in range(at, at + count)}) == 1 for at, count in runs)
+
+
 # (rows, batch, first replica, replicas here, all replicas): whole and ragged ends, shards of unequal size
 SPREADS = [(100, 10, 0, 1, 1), (103, 10, 0, 1, 1), (103, 10, 1, 2, 3), (25, 8, 3, 1, 4), (9, 8, 0, 4, 4)]
 
