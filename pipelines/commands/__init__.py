@@ -9,11 +9,11 @@ import typer
 
 from pipelines.commands.app import app
 
-NAMES = ("validate", "plan", "run", "status", "logs", "fresh", "gc", "predict", "serve", "schema")
+NAMES = ("validate", "plan", "run", "status", "logs", "fresh", "gc", "predict", "serve", "schema", "import-hub")
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
     """Return the application with the command that `arguments` begin with, with every command if that is none."""
     for name in [name for name in NAMES if name in arguments[:1]] or NAMES:
-        import_module(f"{__name__}.{name}")
+        import_module(f"{__name__}.{name.replace('-', '_')}")
     return app

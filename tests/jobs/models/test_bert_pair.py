@@ -1,0 +1,119 @@
+"""A checkpoint written as a TensorFlow Hub pair: the reference's values, and a pair that teaches under `hub`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cluster.folder import Folder
+from jobs.artifacts import Model
+from jobs.data.pretrained_tokenizer import read_tokenizer
+from jobs.data.sources import Docstrings
+from jobs.judging import judge
+from jobs.models.model import ModelSpec
+from jobs.models.saved_model.bert_pair import fill_pair
+from jobs.recipe import TrainRecipe
+from jobs.strategies import Single
+from jobs.training import TrainWork
+from tests.jobs.models.making import SHAPES, hugging_face, minilm, tensors
+from tests.rig import MemoryKeeper
+
+pytestmark = pytest.mark.training
+
+REFERENCE = json.loads(Path(__file__).with_name("minilm.json").read_text("utf-8"))
+LENGTH = REFERENCE["length"]
+CLOSE = 1e-4
+PATH = str(Path(__file__).parent.parent.parent.parent)
+
+
+def loaded(pair: Path) -> tuple[Any, Any]:
+    import tensorflow_hub as hub
+    import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
+
+    return hub.load(str(pair / "preprocess")), hub.load(str(pair / "encoder"))
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """Write MiniLM's pair with the command, in a process of its own, and load it."""
+    out = tmp_path_factory.mktemp("minilm") / "pair"
+    command = [sys.executable, "-m", "pipelines", "import-hub", str(minilm()), str(out), "--length", str(LENGTH)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PATH)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        f"6 layers of width 384, 30,522 word pieces, length {LENGTH}\n"
+        f"backbone: {{kind: hub, reads: text, module: {out}/encoder, preprocessor: {out}/preprocess}}\n"
+    )
+    return loaded(out)
+
+
+def test_a_written_pair_gives_the_references_values(pair: tuple[Any, Any]) -> None:
+    import tensorflow as tf
+
+    preprocess, encoder = pair
+    packed = preprocess(tf.constant(REFERENCE["texts"]))
+    assert packed["input_word_ids"].numpy().tolist() == REFERENCE["ids"]
+    made = {name: value.numpy() for name, value in encoder(packed).items()}
+    assert sorted(made) == ["default", "pooled_output", "sequence_output"]
+    mask = packed["input_mask"].numpy()[:, :, None]
+    mean = (made["sequence_output"] * mask).sum(1) / mask.sum(1)
+    hidden, wanted = made["sequence_output"][:, REFERENCE["positions"]], np.array(REFERENCE["hidden"])
+    assert np.abs(hidden[:, :, : wanted.shape[-1]] - wanted).max() < CLOSE
+    for found, name in ((mean, "mean"), (made["pooled_output"], "pooler"), (made["default"], "pooler")):
+        wanted = np.array(REFERENCE[name])
+        assert np.abs(found[:, : wanted.shape[-1]] - wanted).max() < CLOSE
+
+
+def test_a_written_preprocessor_cuts_texts_as_the_checkpoints_tokenizer(pair: tuple[Any, Any]) -> None:
+    import tensorflow as tf
+
+    texts = [str(row.raw) for row in Docstrings(limit=300).rows()]  # type: ignore[union-attr]
+    texts += ["Der Käfer läuft über die Straße", "Ångström’s résumé … Ⅻ ﬁne 東京", "x" * 300 + " don't [SEP]", "ΣΊΣΥΦΟΣ İ"]
+    packed = pair[0](tf.constant(texts))
+    tokenizer = read_tokenizer(minilm(), 30_522)
+    tokenizer.encode_special_tokens = True
+    tokenizer.enable_truncation(LENGTH)
+    for text, row in zip(texts, packed["input_word_ids"].numpy().tolist(), strict=True):
+        ids = tokenizer.encode(text).ids
+        assert row == ids + [0] * (LENGTH - len(ids)), text
+    np.testing.assert_array_equal(packed["input_mask"], packed["input_word_ids"].numpy() != 0)
+    assert not packed["input_type_ids"].numpy().any()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Write the pair of a small checkpoint and return the backbone that uses it."""
+    root = tmp_path_factory.mktemp("small")
+    draws = np.random.default_rng(3)
+    pooler = {"pooler.dense.weight": draws.normal(0, 0.5, (8, 8)), "pooler.dense.bias": draws.normal(0, 0.5, 8)}
+    source = hugging_face(root / "checkpoint", tensors() | {k: v.astype("float32") for k, v in pooler.items()})
+    facts = fill_pair(str(source), Folder.parse(str(root / "pair")), 12)
+    assert facts == {"layers": 1, "width": 8, "vocabulary": SHAPES["embeddings.word_embeddings.weight"][0]}
+    modules = {"module": str(root / "pair/encoder"), "preprocessor": str(root / "pair/preprocess")}
+    return {"kind": "hub", "reads": "text"} | modules
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_a_pair_trains_under_hub(trainable: bool, small: dict[str, str], texts: Folder, tmp_path: Path) -> None:
+    spec = ModelSpec.model_validate({"backbone": small | {"trainable": trainable, "output": "sequence_output"}})
+    out = Folder.parse(str(tmp_path / "model"))
+    recipe = TrainRecipe(epochs=4, batch_size=32, learning_rate=0.03)
+    TrainWork(spec, recipe, Single(), texts, out)(Single().engine(), MemoryKeeper(tmp_path))
+    model = Model.load(out)
+    assert model.history[-1].loss < 0.9 * model.history[0].loss
+    assert judge({"model": out}, texts, lambda event: None)["model"]["accuracy"] >= 0.8
+
+
+def test_segments_change_what_a_written_encoder_says(small: dict[str, str]) -> None:
+    import tensorflow as tf
+
+    preprocess, encoder = loaded(Path(small["module"]).parent)
+    packed = preprocess(tf.constant(["oak leaf and root"]))
+    second = packed | {"input_type_ids": packed["input_mask"]}
+    assert np.abs(encoder(packed)["pooled_output"] - encoder(second)["pooled_output"]).max() > 1e-3
