@@ -134,12 +134,15 @@ class Checkpoint:
 
         A classifier's text is one segment, so the first segment's embedding is added to the positions'.
         """
-        files = self._files()
-        wanted = list(_tensors(self.config, pooler))
-        found = {tensor.ours: tensor.converted(self._read(files, tensor)) for tensor in wanted}
+        found = self.tensors(pooler)
         segment = found.pop("segments/embeddings")[0]
         found["positions/embeddings"] = found["positions/embeddings"][:length] + segment
         return found
+
+    def tensors(self, pooler: bool) -> dict[str, NDArray[Any]]:
+        """Return every tensor as the checkpoint has it, by our names."""
+        files = self._files()
+        return {tensor.ours: tensor.converted(self._read(files, tensor)) for tensor in _tensors(self.config, pooler)}
 
     def _files(self) -> dict[str, Path]:
         """Return the file of each tensor, by the tensor's name without the prefix some checkpoints have."""

@@ -139,12 +139,16 @@ class Encoder(Named):
         x = self.embed(tokens, vocabulary, "words")
         x = keras.layers.Add(name="embedding")([x, self.embed(positions, tokens.shape[1], "positions")])
         x = self.drop(self.norm(x, "embedding_norm"), "embedding_dropout")
+        return self.encode(x, padding), padding
+
+    def encode(self, x: Any, padding: Any) -> Any:
+        """Build every layer on embedded tokens `[rows, length, width]`."""
         for index in range(self.sizes.layers):
             name = f"layer{index}"
             skipped = self.stochastic_depth * (index + 1) / self.sizes.layers
             x = self.close(x, self.attend(x, padding, name), skipped, f"{name}_attention")
             x = self.close(x, self.feed_forward(x, name), skipped, f"{name}_output")
-        return x, padding
+        return x
 
     def pooled(self, x: Any, padding: Any, how: str) -> Any:
         """Return features `[rows, width]`: the first token's (`cls`), BERT's `pooler` of it, or the tokens' `mean`."""

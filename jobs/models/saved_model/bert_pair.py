@@ -86,7 +86,8 @@ def _normaliser(text: Any, rules: Any) -> Any:
     def normalise(texts: Any) -> Any:
         if strip:
             texts = tf.strings.regex_replace(text.normalize_utf8(texts, "NFD"), r"\p{Mn}", "")
-        return tf.strings.lower(texts, "utf-8") if lower else texts
+        # The reference lowers letter by letter, with no other form of a sigma at a word's end.
+        return tf.strings.lower(tf.strings.regex_replace(texts, "Σ", "σ"), "utf-8") if lower else texts
 
     return normalise
 
@@ -146,7 +147,7 @@ def encoder_model(checkpoint: Checkpoint, length: int) -> Any:
     x = layers.norm(keras.layers.Add(name="embedding")(embedded), "embedding_norm")
     padding = Padding(name="padding")(mask)
     x = layers.encode(x, padding)
-    model = keras.Model([words, mask, segments], [x, layers.pool(x, padding, "pooler")], name="encoder")
+    model = keras.Model([words, mask, segments], [x, layers.pooled(x, padding, "pooler")], name="encoder")
     weights = checkpoint.tensors(pooler=True)
     weights["positions/embeddings"] = weights["positions/embeddings"][:length]
     load_weights(model, weights, checkpoint.where)

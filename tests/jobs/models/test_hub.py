@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import tarfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -126,7 +130,7 @@ def features(backbone: Hub, data: Folder, into: Path) -> Any:
     return placed.features(keras.Input((8, 8, 1), name="image"), pixels, 0)
 
 
-def refusal(folder: Path, data: Folder, into: Path, **fields: Any) -> str:
+def refusal(folder: Path | str, data: Folder, into: Path, **fields: Any) -> str:
     backbone = Hub.model_validate({"module": str(folder), "reads": "image"} | fields)
     with pytest.raises((RequestError, StepError)) as caught:
         features(backbone, data, into)
@@ -183,6 +187,27 @@ def test_a_graph_that_reads_files_is_refused_before_it_is_loaded(digits: Folder,
     assert refusal(folder, digits, tmp_path) == (
         "…/spy: holds the op ReadFile, which reads or writes files, or runs Python, wherever the module is used, "
         "wanted a graph of tensor operations; export the module without it"
+    )
+
+
+def test_a_module_is_downloaded_by_its_handle(digits: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    module = image_module(tmp_path / "image")
+    (tmp_path / "served").mkdir()
+    with tarfile.open(tmp_path / "served" / "features", "w:gz") as archive:
+        archive.add(module, ".")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        backbone = Hub(module=f"{address}/features", reads="image")
+        assert backbone.inputs() == []
+        assert features(backbone, digits, tmp_path).shape == (None, 128)
+        said = refusal(f"{address}/nothing", digits, tmp_path)
+        server.shutdown()
+    assert said == (
+        f"{address}/nothing: could not be downloaded (HTTP Error 404: File not found); "
+        "mend the handle, or download the module elsewhere and name its folder"
     )
 
 
