@@ -16,9 +16,9 @@ from jobs.artifacts import Dataset
 from jobs.data import files
 from jobs.data.preprocess import ImagePixels, Preprocess, RawText
 from jobs.models.backbone import Backbone
+from jobs.models.saved_model.fetching import WEB, keep
 
 MODULE, PREPROCESSOR = "module", "preprocessor"  # folders of an artifact
-WEB = ("https://", "http://")  # downloaded by tensorflow_hub itself
 
 Handle = Annotated[str, Field(min_length=1, description="Folder, URI, or https handle of a SavedModel")]
 
@@ -80,8 +80,6 @@ class Hub(Backbone):
 
     def preprocess(self, dataset: Dataset, folder: Path) -> Preprocess:
         """Copy the modules into `folder`, and check that they take what `dataset` holds."""
-        from jobs.models.saved_model.fetching import keep
-
         for name, handle in self._handles().items():
             keep(handle, folder / name)
         layer = self.resolved(folder).located(folder)._layer(f"module {self.module}")

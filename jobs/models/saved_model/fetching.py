@@ -9,7 +9,7 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.models.saved_model.graph import check
 
-WEB = ("https://", "http://")
+WEB = ("https://", "http://")  # downloaded by tensorflow_hub itself
 
 
 def keep(handle: str, target: Path) -> None:

@@ -8,6 +8,7 @@ the module's assets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 from cluster.errors import RequestError, StepError
 
 GRAPH = "saved_model.pb"
-REFUSED = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "WriteImageSummary",
-           "WholeFileReader", "WholeFileReaderV2", "TextLineDataset", "FixedLengthRecordDataset", "TFRecordDataset",
-           "DebugIdentityV2", "SummaryWriter", "CreateSummaryFileWriter", "LoadAndRemapMatrix", "LoadDataset",
-           "SaveDataset", "SaveDatasetV2", "DistributedSave", "SnapshotDataset", "SnapshotDatasetV2")  # fmt: skip
+REFUSED = re.compile(
+    "File|Reader|PyFunc|TFRecord|TextLine|FixedLengthRecord|CSVDataset|SqlDataset|LMDB|Cache|Snapshot|SummaryWriter"
+    "|SaveDataset|LoadDataset|DistributedSave|LoadAndRemap|Debug"
+)
+TAKEN = ("ShardedFilename", "ShardedFilespec", "InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
 SAVING = ("Save", "SaveV2", "SaveSlices", "Restore", "RestoreV2", "RestoreSlice", "MergeV2Checkpoints")
 SAVERS = ("__inference__traced_save", "__inference__traced_restore")
 
@@ -31,11 +33,19 @@ def check(folder: Path, subject: str) -> None:
 
 
 def load(folder: Path) -> Any:
-    """Load the SavedModel in `folder` with tensorflow_hub, and first the text ops its graph asks for."""
+    """Load the SavedModel in `folder` with tensorflow_hub, and first the text ops its graph asks for.
+
+    StepError when an op is missing, or the rest of the module is.
+    """
+    import tensorflow as tf
     import tensorflow_hub as hub
 
     require_ops(folder)
-    return hub.load(str(folder))
+    try:
+        return hub.load(str(folder))
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        said = str(error).splitlines()[0]
+        raise StepError(str(folder), f"could not be loaded ({said})", "a whole SavedModel") from None
 
 
 def require_ops(folder: Path) -> None:
@@ -90,10 +100,12 @@ def _nodes(meta: Any) -> Iterator[tuple[str, Any]]:
 def _ops_that_touch_files(metas: Iterable[Any]) -> Iterator[str]:
     for meta in metas:
         called = _called(meta)
+        functions = {function.signature.name for function in meta.graph_def.library.function}
         for function, node in _nodes(meta):
             saver = not function or (function.startswith(SAVERS) and function not in called)
             to_file = node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file:")
-            if node.op in REFUSED or (node.op in SAVING and not saver) or to_file:
+            refused = REFUSED.search(node.op) and node.op not in TAKEN and node.op not in functions
+            if refused or (node.op in SAVING and not saver) or to_file:
                 yield node.op
 
 

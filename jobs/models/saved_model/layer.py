@@ -11,10 +11,11 @@ import tf_keras as keras
 from tensorflow_hub.keras_layer import func_has_training_argument
 
 from cluster.errors import StepError
-from jobs.models.saved_model.functions import Function, choose, makes_packed, output_of, takes_images, takes_packed
-from jobs.models.saved_model.functions import takes_texts as takes_strings
+from jobs.models.saved_model import functions
+from jobs.models.saved_model.functions import Function, choose
 from jobs.models.saved_model.graph import load
 
+MASK = "input_mask"
 IMAGES = "images float32[?, height, width, channels]"
 TEXTS = "texts string[?]"
 PACKED = "input_word_ids, input_mask and input_type_ids, int32[?, length] each"
@@ -45,20 +46,22 @@ class Part:
 def image_part(folder: Path, subject: str, signature: str | None) -> Part:
     """Load a module that takes images."""
     module = load(folder)
-    return Part(module, choose(module, subject, IMAGES, takes_images, signature))
+    return Part(module, choose(module, subject, IMAGES, functions.takes_images, signature))
 
 
 def text_parts(folder: Path, preprocessor: Path | None, subject: str, signature: str | None) -> list[Part]:
     """Load a module that takes texts, or the preprocessor and the encoder of a pair."""
     if preprocessor is None:
         module = load(folder)
-        return [Part(module, choose(module, subject, TEXTS, takes_strings, signature))]
+        return [Part(module, choose(module, subject, TEXTS, functions.takes_texts, signature))]
     before, module = load(preprocessor), load(folder)
     wanted = f"{TEXTS} and make {PACKED}"
-    return [
-        Part(before, choose(before, f"{subject}'s preprocessor", wanted, makes_packed)),
-        Part(module, choose(module, subject, PACKED, takes_packed, signature)),
-    ]
+    first = Part(before, choose(before, f"{subject}'s preprocessor", wanted, functions.makes_packed))
+    last = Part(module, choose(module, subject, PACKED, functions.takes_packed, signature))
+    made, taken = (specs[MASK].shape[1] for specs in (first.function.outputs, last.function.inputs))
+    if None not in (made, taken) and made != taken:
+        raise StepError(subject, f"takes {taken} tokens a text", f"{made}, which its preprocessor makes")
+    return [first, last]
 
 
 class Features(keras.layers.Layer):  # type: ignore[misc]
@@ -73,7 +76,7 @@ class Features(keras.layers.Layer):  # type: ignore[misc]
         self.parts = parts
         self.modules = [part.module for part in parts]  # tracked, so that an export holds them
         self.subject = subject
-        self.output_name = output_of(parts[-1].function, subject, output)
+        self.output_name = functions.output_of(parts[-1].function, subject, output)
         if trainable:
             self._take_weights(parts[-1])
 
@@ -104,7 +107,7 @@ class Features(keras.layers.Layer):  # type: ignore[misc]
         if rank == 4:
             made = tf.reduce_mean(made, [1, 2])
         elif rank == 3 and isinstance(inputs, Mapping):
-            mask = tf.cast(inputs["input_mask"], tf.float32)[:, :, None]
+            mask = tf.cast(inputs[MASK], tf.float32)[:, :, None]
             made = tf.reduce_sum(made * mask, 1) / tf.maximum(tf.reduce_sum(mask, 1), 1.0)
         elif rank != 2:
             raise StepError(self.subject, f"gives features of shape {made.shape}", "one vector a row")

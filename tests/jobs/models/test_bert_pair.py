@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cluster.errors import StepError
 from cluster.folder import Folder
-from jobs.artifacts import Model
+from jobs.artifacts import Dataset, Model
 from jobs.data.pretrained_tokenizer import read_tokenizer
 from jobs.data.sources import Docstrings
 from jobs.judging import judge
+from jobs.models import Hub
 from jobs.models.model import ModelSpec
 from jobs.models.saved_model.bert_pair import fill_pair
 from jobs.recipe import TrainRecipe
@@ -113,6 +115,16 @@ def test_a_pair_trains_under_hub(trainable: bool, small: dict[str, str], texts: 
     model = Model.load(out)
     assert model.history[-1].loss < 0.9 * model.history[0].loss
     assert judge({"model": out}, texts, lambda event: None)["model"]["accuracy"] >= 0.65
+
+
+def test_a_preprocessor_of_another_length_is_refused(small: dict[str, str], texts: Folder, tmp_path: Path) -> None:
+    fill_pair(str(Path(small["module"]).parent.parent / "checkpoint"), Folder.parse(str(tmp_path / "long")), 16)
+    backbone = Hub.model_validate(small | {"preprocessor": str(tmp_path / "long/preprocess")})
+    with pytest.raises(StepError) as caught:
+        backbone.preprocess(Dataset.load(texts), tmp_path)
+    assert str(caught.value) == (
+        f"module {small['module']}: takes 12 tokens a text, wanted 16, which its preprocessor makes"
+    )
 
 
 def test_a_pair_without_tensorflow_text_is_refused_with_the_extra_to_install(small: dict[str, str]) -> None:

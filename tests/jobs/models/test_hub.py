@@ -211,6 +211,14 @@ def test_a_module_is_downloaded_by_its_handle(digits: Folder, tmp_path: Path, mo
     )
 
 
+def test_a_module_without_its_variables_is_refused(digits: Folder, tmp_path: Path) -> None:
+    folder = image_module(tmp_path / "image")
+    (folder / "variables" / "variables.index").unlink()
+    said = refusal(folder, digits, tmp_path)
+    assert said.startswith("…/kept/module: could not be loaded (")
+    assert said.endswith("), wanted a whole SavedModel")
+
+
 def test_what_is_no_module_is_refused(digits: Folder, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert refusal(tmp_path / "empty", digits, tmp_path) == (
