@@ -16,7 +16,7 @@ from cluster.folder import Folder
 from jobs.artifacts import Dataset, Model
 from jobs.data.pretrained_tokenizer import read_tokenizer
 from jobs.data.sources import Docstrings
-from jobs.judging import judge
+from jobs.judging.judge import judge
 from jobs.models import Hub
 from jobs.models.model import ModelSpec
 from jobs.models.saved_model.bert_pair import fill_pair
