@@ -14,8 +14,8 @@ import typer
 from cluster.folder import Folder
 from cluster.session import address_of, capacity, connect, disconnect
 from pipelines.commands.app import RUNS, Address, Definition, Sets, StoreAt, app, example, loaded, opened
-from pipelines.commands.ending import exit_code, sum_up, tell_afterwords, tell_errors
-from pipelines.commands.stopping import STOPPED, stopping
+from pipelines.commands.ends.ending import exit_code, sum_up, tell_afterwords, tell_errors
+from pipelines.commands.ends.stopping import STOPPED, stopping
 from pipelines.console import screen
 from pipelines.pipeline import Pipeline
 from pipelines.plan import Planned, check_capacity

@@ -15,7 +15,7 @@ from cluster.session import connected
 from cluster.work import Stopped, run_remote
 from jobs.artifacts import Model
 from pipelines.commands.app import app, example
-from pipelines.commands.stopping import stopping
+from pipelines.commands.ends.stopping import stopping
 from pipelines.console import describe, say
 from pipelines.find import artifact_at
 from pipelines.pipeline import NAME

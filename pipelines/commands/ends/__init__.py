@@ -1,0 +1,1 @@
+"""How a command ends: at a signal, and what is said at the end of a run."""
