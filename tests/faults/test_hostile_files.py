@@ -217,4 +217,4 @@ def test_the_bomb_is_one(tmp_path: Path) -> None:
     hostile.npz_of_zeros(tmp_path / "w.npz", tmp_path / "sentinel")
     assert (tmp_path / "w.npz").stat().st_size < 11 << 20
     with zipfile.ZipFile(tmp_path / "w.npz") as archive, archive.open("logits/bias.npy") as member:
-        assert sum(len(member.read(1 << 24)) for _ in range(64)) == 1 << 30  # the first of its 10 GB are there
+        assert sum(len(member.read(1 << 24)) for _ in range(6)) > 90 << 20  # the first of its 10 GB

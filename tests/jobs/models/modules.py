@@ -58,6 +58,7 @@ def write_sources(root: Path, rows: int = 240) -> Path:
         value
         for module in (argparse, inspect, json, shutil, tarfile, textwrap)
         for _, value in inspect.getmembers(module, inspect.isfunction)
+        if value.__code__.co_filename == module.__file__  # Ray puts functions of its own into `inspect`
     ]
     pairs = [(inspect.getsource(function), inspect.getdoc(function)) for function in functions]
     code = [(body, "code") for body, said in pairs if said][: rows // 2]
