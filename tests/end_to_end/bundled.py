@@ -13,11 +13,14 @@ from jobs.data.rows import Row
 from jobs.data.sources import Digits, Docstrings
 from tests.jobs.data.making import pair_table, saved
 from tests.jobs.data.records import card, write_parquet, write_records
+from tests.jobs.models.making import minilm
 from tests.jobs.models.modules import GUESSLANG, write_sources
 
 EVERY = 2  # one digit in two: enough to learn from
 PACKAGES = ["matplotlib", "numpy", "ray"]
 SLOW = {  # run by make soak: make test runs one definition with texts and two with images
+    "bert",
+    "cifar10",
     "efficientnet_b0",
     "folder",
     "huggingface",
@@ -75,8 +78,27 @@ def _hub(root: Path) -> dict[str, str]:
     return {"path": str(write_sources(root)), "module": str(GUESSLANG)}
 
 
+def _split(root: Path, contents: str, rows: list[tuple[object, str]]) -> dict[str, str]:
+    """Write one table to train on and one, of every fifth row, to judge on."""
+    tables = {"train": [row for i, row in enumerate(rows) if i % 5], "test": rows[::5]}
+    for name, part in tables.items():
+        columns = {contents: [content for content, _ in part], "label": [label for _, label in part]}
+        write_parquet(root / f"{name}.parquet", columns)
+    return {name: str(root / f"{name}.parquet") for name in tables}
+
+
+def _cifar10(root: Path) -> dict[str, str]:
+    return {"epochs": "2"} | _split(root, "image", [(png, str(label)) for _, label, png in _digits()])
+
+
+def _bert(root: Path) -> dict[str, str]:
+    return {"epochs": "1", "weights": str(minilm())} | _split(root, "text", list(_texts()))
+
+
 # By the definition's stem; a definition that reads nothing from outside needs no entry.
 MADE: dict[str, Callable[[Path], dict[str, str]]] = {
+    "bert": _bert,
+    "cifar10": _cifar10,
     "folder": _folder,
     "fusion": _pairs,
     "hub": _hub,
