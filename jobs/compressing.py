@@ -17,11 +17,11 @@ from jobs.checkpoints import Link, read_link, write_link
 from jobs.convert import to_litert
 from jobs.data.encode import encoded
 from jobs.data.feed import Feed
-from jobs.data.inputs import as_read
 from jobs.data.preprocess import Preprocess
 from jobs.fit import fit
 from jobs.models.model import ModelSpec, build, build_to_train, load_weights, read_weights
 from jobs.product import Product, golden_of, write_model
+from jobs.runtime.inputs import as_read
 from jobs.strategies.strategy import Strategy
 from jobs.techniques.technique import Context, Teaches, Technique
 from jobs.training import class_weights, feeds_of, preprocessing

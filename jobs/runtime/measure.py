@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.data.inputs import singles
+from jobs.runtime.inputs import singles
 from jobs.runtime.intervals import wilson
 from jobs.runtime.runner import Runner
 

@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from cluster.errors import RequestError
-from jobs.data.inputs import Inputs, count
+from jobs.runtime.inputs import Inputs, count
 
 F = TypeVar("F", bound=np.floating[Any])
 KEPT = 4  # interpreters kept, each sized for one batch size

@@ -36,7 +36,7 @@ class Quantize(Technique):
         """Set the converter's options for the scheme."""
         import tensorflow as tf
 
-        from jobs.data.inputs import singles
+        from jobs.runtime.inputs import singles
 
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if self.scheme == "float16":
