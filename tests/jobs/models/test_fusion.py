@@ -11,9 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from cluster.folder import Folder
+from jobs.artifacts import Dataset
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, WordPieces
 from jobs.models import Backbone
 from jobs.models.model import ModelSpec, build, build_to_train, frozen_backbone, weights_of
+from tests.jobs.models.making import hugging_face
 from tests.rig import TINY
 
 pytestmark = pytest.mark.training
@@ -93,14 +96,23 @@ def test_weights_go_by_the_same_names_in_every_process(fields: dict[str, Any]) -
     assert (first(rows()).numpy() != build(spec(**fields), PREPROCESS, 3, seed=3)(rows()).numpy()).any()
 
 
-def test_each_part_is_the_backbone_alone() -> None:
+TEXTS = {
+    "text_cnn": TEXT,
+    "embedding_bag": {"kind": "embedding_bag"},
+    "bert": {"kind": "bert", "layers": 1, "width": 8, "heads": 2, "feed_forward": 12, "length": 5},
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_each_part_is_the_backbone_alone(text: str) -> None:
     import tf_keras as keras
 
-    whole = build(spec(), PREPROCESS, 3, seed=2)
+    fused = spec(text=TEXTS[text])
+    whole = build(fused, PREPROCESS, 3, seed=2)
     joined = keras.Model(whole.input, whole.get_layer("joint_both").output)(rows()).numpy()
     alone = []
     for name, part in (("image", PREPROCESS.image), ("text", PREPROCESS.text)):
-        backbone = getattr(spec().backbone, name)
+        backbone = getattr(fused.backbone, name)
         model = build(ModelSpec(backbone=backbone), part, 3, seed=2)
         features = keras.Model(model.input, model.layers[-1].input)
         alone.append(features(rows()[part.input_name]).numpy())
@@ -127,6 +139,26 @@ def test_pretrained_weights_of_a_part_whose_layers_are_named_alike_find_their_pl
     assert (weights["text_stem/embeddings"] == 7).all()
     assert weights["image_stem/kernel"].std() > 0.01
     assert spec().backbone.pretrained(PREPROCESS) is None
+
+
+def test_a_pretrained_bert_brings_its_weights_and_its_tokenizer(pairs: Folder, tmp_path: Path) -> None:
+    hf, dataset = str(hugging_face(tmp_path / "hf")), Dataset.load(pairs)
+    fused = spec(text={"kind": "bert", "weights": hf, "length": 12})
+    folders = {name: tmp_path / name for name in ("fused", "alone")}
+    for folder in folders.values():
+        folder.mkdir()
+    preprocess = fused.backbone.preprocess(dataset, folders["fused"])
+    own = ModelSpec.model_validate({"backbone": fused.backbone.model_dump()["text"]})
+    alone = own.backbone.preprocess(dataset, folders["alone"])
+    assert isinstance(preprocess, ImageAndText)
+    assert preprocess.text == alone
+    assert [(folders["fused"] / name).read_bytes() for name in preprocess.files()] == [
+        (folders["alone"] / name).read_bytes() for name in alone.files()
+    ]
+    found = weights_of(build_to_train(fused, preprocess, 3, 0, folders["fused"]))
+    for name, value in weights_of(build_to_train(own, alone, 3, 0, folders["alone"])).items():
+        if not name.startswith("logits"):
+            np.testing.assert_array_equal(found[f"text_{name}"], value)
 
 
 def test_what_joins_the_parts_learns_while_they_are_frozen() -> None:
