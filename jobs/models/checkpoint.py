@@ -105,7 +105,7 @@ class Checkpoint:
         """Read a JSON object of the folder."""
         try:
             found = json.loads((self.path / name).read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise RequestError(self.where, f"has no {name}", "a Hugging Face folder") from None
         except (ValueError, RecursionError) as error:
             raise RequestError(self.file(name), f"is not JSON ({error})") from None

@@ -149,8 +149,9 @@ def tfrecord_of_2_to_40(path: Path, sentinel: Path) -> None:
 def bert_of_pickles(path: Path, sentinel: Path) -> None:
     """Fill a Hugging Face folder whose weights are a pickle."""
     path.mkdir()
+    (path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d"]))
     config = {"model_type": "bert", "num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2}
-    config |= {"intermediate_size": 16, "vocab_size": 9, "max_position_embeddings": 16}
+    config |= {"intermediate_size": 16, "vocab_size": 9, "max_position_embeddings": 64}
     (path / "config.json").write_text(json.dumps(config))
     pickle_alone(path / "pytorch_model.bin", sentinel)
 

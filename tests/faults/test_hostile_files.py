@@ -167,6 +167,19 @@ CASES = [
         "hub",
         "{path}: holds no saved_model.pb, wanted the folder of a SavedModel",
     ),
+    Case(
+        hostile.bert_of_pickles,
+        "bert",
+        "bert",
+        "{path}: holds only pickled weights (pytorch_model.bin), which are code, wanted model.safetensors; "
+        "save the model with transformers' save_pretrained, which writes safetensors",
+    ),
+    Case(
+        hostile.zip_that_leads_out,
+        "bert.zip",
+        "bert",
+        "{path}: has no config.json, wanted a Hugging Face folder",
+    ),
     Case(hostile.tar_that_leads_out, "m.tar.gz", "artifact", ARTIFACT),
     Case(hostile.pickle_alone, "model", "artifact", ARTIFACT),
 ]
