@@ -84,6 +84,21 @@ def children(folder: str) -> tuple[list[str], list[str]]:
     return folders, [info.base_name for info in found if info.type != FileType.Directory]
 
 
+def size(path: str) -> int:
+    """Return the bytes of the file at `path`, or of all files below a folder; 0 when nothing is there."""
+    if not is_uri(path):
+        found = Path(path).rglob("*") if Path(path).is_dir() else [Path(path)]
+        return sum(file.stat().st_size for file in found if file.is_file())
+    from pyarrow.fs import FileSelector, FileType
+
+    system, inner = _system(path)
+    info = system.get_file_info(inner)
+    if info.type == FileType.File:
+        return int(info.size)
+    below = system.get_file_info(FileSelector(inner, recursive=True, allow_not_found=True))
+    return sum(int(info.size or 0) for info in below if info.type == FileType.File)
+
+
 def below(folder: str, prefix: str = "") -> Iterator[str]:
     """Yield every file below `folder` as a path relative to it, in a fixed order."""
     folders, files = children(folder)

@@ -1,4 +1,4 @@
-"""Makes a data set: rows from a source, prepared one by one, dealt to splits, checked, written as Arrow shards.
+"""Makes a data set: rows from a source, prepared, dealt to splits, checked, written as Arrow shards.
 
 Rows stream to disk; in memory are eight bytes a row (the hash its duplicates are found by) and the class names.
 """
@@ -19,17 +19,14 @@ from numpy.typing import NDArray
 
 from cluster.errors import StepError
 from jobs.artifacts import Dataset, Overlap, RejectedRow
-from jobs.data.images import decode, size_of
+from jobs.data.intake.content import Block, Content, Wanted, blocks, own_size
+from jobs.data.intake.splits import Stratifier
 from jobs.data.preprocess import ImagePixels
-from jobs.data.rows import BadRow, Pair, Row, part_of_pair
 from jobs.data.shards import PairWriter, ShardWriter
-from jobs.data.splits import Stratifier
-from jobs.data.text import clean
 
 if TYPE_CHECKING:
     from jobs.kinds.dataset import DatasetJob
 
-Content = str | NDArray[np.uint8] | tuple[NDArray[np.uint8], str]
 Tell = Callable[[dict[str, Any]], None]
 SUBJECT = "the data set"
 LISTED = 1_000  # rejected rows listed in the artifact; all are counted
@@ -38,15 +35,31 @@ EVERY = 1_000  # rows between two reports of progress
 CARVED = "carved "  # marks rows of train set aside for a split that the source may yet give
 
 
-def prepare(job: DatasetJob, folder: Path, tell: Tell) -> Dataset:
-    """Fill `folder` with the shards of `job`'s data set and return its facts; StepError says what is wrong with it."""
-    intake = Intake(job, folder, tell)
+def prepare(job: DatasetJob, folder: Path, tell: Tell, spread: bool = False) -> Dataset:
+    """Fill `folder` with the shards of `job`'s data set and return its facts; StepError says what is wrong with it.
+
+    `spread` has rows read and prepared by all nodes of the cluster; the shards are the same, byte for byte.
+    """
+    wanted = _wanted(job)
+    if spread:
+        from jobs.data.intake.spread import spread_blocks  # Ray Data takes seconds to import
+
+        prepared = spread_blocks(job.source, wanted)
+    else:
+        prepared = blocks(job.source.rows(), wanted)
+    intake = Intake(job, wanted, folder, tell)
     try:
-        for row in job.source.rows():
-            intake.take(row)
+        for block in prepared:
+            intake.take(block)
         return intake.finish()
     finally:
         intake.discard()
+
+
+def _wanted(job: DatasetJob) -> Wanted:
+    if (size := job.image) is None:
+        return own_size(job.source.rows())
+    return Wanted(ImagePixels(height=size.height, width=size.width, channels=size.channels), own=False)
 
 
 @dataclass
@@ -65,36 +78,34 @@ class Pool:
 
 
 class Intake:
-    """Takes rows one by one, then closes them into shards."""
+    """Takes prepared rows block by block, then closes them into shards."""
 
-    def __init__(self, job: DatasetJob, folder: Path, tell: Tell) -> None:
-        self._job, self._folder, self._tell = job, folder, tell
+    def __init__(self, job: DatasetJob, wanted: Wanted, folder: Path, tell: Tell) -> None:
+        self._job, self._size, self._folder, self._tell = job, wanted.size, folder, tell
         self._dealer = Stratifier(job.split.validation, job.split.test, job.split.seed)
-        self._to: ImagePixels | None = None
-        if (size := job.image) is not None:
-            self._to = ImagePixels(height=size.height, width=size.width, channels=size.channels)
         self._pools: dict[str, Pool] = {}
         self._labels: dict[str, int] = {}  # in the order they came
         self._seen: set[str] = set()  # labels of rejected rows too
         self._rejected: list[RejectedRow] = []
         self._rejections = 0
         self._rows = 0
+        self._nodes: Counter[str] = Counter()  # rows by the node that prepared them
 
-    def take(self, row: Row | RejectedRow) -> None:
-        """Prepare a row and spool it; one that cannot be is counted and listed."""
-        self._rows += 1
-        if self._rows % EVERY == 0:
-            self._tell({"rows": self._rows})
-        if isinstance(row, RejectedRow):
-            self._reject(row)
-            return
-        self._seen.add(row.label)
-        try:
-            content = self._content(row)
-        except BadRow as bad:
-            self._reject(RejectedRow(row=row.name, reason=bad.reason))
-            return
-        self._keep(row, content)
+    def take(self, block: Block) -> None:
+        """Spool the rows of a block, and count and list those that cannot be used."""
+        before, self._rows = self._rows, self._rows + len(block)
+        if before // EVERY != self._rows // EVERY:
+            self._tell({"rows": self._rows // EVERY * EVERY})
+        self._nodes[block.node] += len(block)
+        self._rejections += len(block.rejected)
+        self._rejected += block.rejected[: LISTED - len(self._rejected)]
+        self._seen |= block.spoiled.union(block.labels)
+        dealt: dict[str, list[int]] = {}
+        for row, (label, split) in enumerate(zip(block.labels, block.splits, strict=True)):
+            self._labels.setdefault(label, len(self._labels))
+            dealt.setdefault(self._deal(label, split), []).append(row)
+        for name, rows in dealt.items():
+            self._keep(name, block, rows)
 
     def discard(self) -> None:
         """Delete what is left of the spools."""
@@ -103,7 +114,7 @@ class Intake:
 
     def finish(self) -> Dataset:
         """Check the whole, write the shards, and return the facts."""
-        self._tell({"rows": self._rows})
+        self._tell({"rows": self._rows} | ({} if "" in self._nodes else {"nodes": dict(self._nodes)}))
         self._check_rejections()
         pools = self._splits()
         self._check_labels(pools)
@@ -115,58 +126,30 @@ class Intake:
             modality=self._job.source.modality(),
             classes=classes,
             rows={split: pool.writer.rows for split, pool in pools.items()},
-            image=[self._to.height, self._to.width, self._to.channels] if self._to else None,
+            image=[self._size.height, self._size.width, self._size.channels] if self._size else None,
             digest=_digest(self._folder, list(pools)),
             rejected=self._rejected,
             rejected_rows=self._rejections,
             overlaps=self._overlaps(pools),
         )
 
-    def _reject(self, row: RejectedRow) -> None:
-        self._rejections += 1
-        if len(self._rejected) < LISTED:
-            self._rejected.append(row)
+    def _deal(self, label: str, split: str | None) -> str:
+        """Return the pool of the next row: of its own split; of train, perhaps one set aside."""
+        if split not in (None, "train"):
+            return str(split)
+        dealt = self._dealer.split(label)
+        return dealt if dealt == "train" else CARVED + dealt
 
-    def _content(self, row: Row) -> Content:
-        """Return what is kept of a row; BadRow when it, or either part of a pair, cannot be prepared."""
-        if isinstance(row.raw, str):
-            return clean(row.raw)
-        if not isinstance(row.raw, Pair):
-            return self._pixels(row.name, row.raw)
-        with part_of_pair("a text"):
-            text = clean(row.raw.text)
-        with part_of_pair("an image"):
-            return self._pixels(row.name, row.raw.image), text
-
-    def _pixels(self, name: str, raw: bytes | NDArray[Any]) -> NDArray[np.uint8]:
-        if self._job.image is None:
-            self._to = self._own_size(name, raw)
-        assert self._to is not None
-        return decode(raw, self._to)
-
-    def _own_size(self, name: str, raw: bytes | NDArray[Any]) -> ImagePixels:
-        """Return the size the images have by themselves; a grey one among coloured ones is no other size."""
-        size = size_of(raw)
-        if self._to in (size, size.model_copy(update={"channels": 3})):
-            return self._to or size
-        decode(raw, size)  # an image that cannot be read is a bad row, and its header no evidence
-        if self._to is None:
-            return size
-        remedy = "set image: {height, width, channels} to bring all to one size"
-        raise StepError(name, f"is {_size(size)}", f"{_size(self._to)} as the images before it", remedy)
-
-    def _keep(self, row: Row, content: Content) -> None:
-        name = row.split or "train"
-        if name == "train":
-            dealt = self._dealer.split(row.label)
-            name = dealt if dealt == "train" else CARVED + dealt
+    def _keep(self, name: str, block: Block, rows: list[int]) -> None:
+        """Spool the rows of a block at these places."""
+        contents = [block.contents[row] for row in rows]
         if name not in self._pools:
-            self._pools[name] = Pool(_writer(self._folder / f"{name}.spool", content))
+            self._pools[name] = Pool(_writer(self._folder / f"{name}.spool", contents[0]))
         pool = self._pools[name]
-        label = self._labels.setdefault(row.label, len(self._labels))
-        _append(pool.writer, content, label)
-        pool.hashes.append(_hash(content))
-        pool.labels[label] += 1
+        labels = [self._labels[block.labels[row]] for row in rows]
+        _append(pool.writer, contents, labels)
+        pool.hashes.extend(block.hashes[row] for row in rows)
+        pool.labels.update(labels)
 
     def _splits(self) -> dict[str, Pool]:
         """Return each split's pool: rows set aside are its own, or go back to train when the source gave the split."""
@@ -232,25 +215,17 @@ def _writer(spool: Path, content: Content) -> ShardWriter | PairWriter:
     return ShardWriter(spool, None if isinstance(content, str) else content.shape)
 
 
-def _append(writer: ShardWriter | PairWriter, content: Content, label: int) -> None:
+def _append(writer: ShardWriter | PairWriter, contents: list[Content], labels: list[int]) -> None:
+    texts = [part for content in contents for part in _parts(content) if isinstance(part, str)]
+    images = [part for content in contents for part in _parts(content) if not isinstance(part, str)]
     if isinstance(writer, PairWriter):
-        assert isinstance(content, tuple), "a source yields pairs throughout, or none"
-        writer.append(content[0][None], [content[1]], [label])
+        writer.append(np.stack(images), texts, labels)
     else:
-        assert not isinstance(content, tuple), "a source yields pairs throughout, or none"
-        writer.append([content] if isinstance(content, str) else content[None], [label])
+        writer.append(np.stack(images) if images else texts, labels)
 
 
-def _hash(content: Content) -> int:
-    """Return the 64 bits by which duplicates are found: of a pair, of both parts."""
-    hashed = hashlib.blake2b(digest_size=8)
-    for part in content if isinstance(content, tuple) else (content,):
-        hashed.update(part.encode() if isinstance(part, str) else part.data)
-    return int.from_bytes(hashed.digest(), "little")
-
-
-def _size(pixels: ImagePixels) -> str:
-    return f"{pixels.height}x{pixels.width}x{pixels.channels}"
+def _parts(content: Content) -> tuple[str | NDArray[np.uint8], ...]:
+    return content if isinstance(content, tuple) else (content,)
 
 
 def _digest(folder: Path, splits: list[str]) -> str:

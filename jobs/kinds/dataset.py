@@ -11,12 +11,18 @@ from pydantic_core import PydanticCustomError
 
 from cluster.errors import RequestError
 from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.session import capacity
 from cluster.work import run_remote
 from jobs.artifacts import Dataset
 from jobs.data import files
 from jobs.data.sources import Source
 from jobs.job import Inputs, Job, Output
-from jobs.spec import Path, Spec
+from jobs.spec import INCIDENTAL, Path, Spec
+
+# Ray Data takes some 6 s to start, in which one core decodes and resizes about 100 MB of photographs. Texts are hardly
+# dearer to prepare than to read: to send them elsewhere and back takes longer.
+WORTH_SPREADING = 256 << 20
 
 Side = Annotated[int, Field(ge=1, le=4_096)]
 
@@ -55,6 +61,11 @@ class DatasetJob(Job):
     source: Source
     image: Annotated[ImageSize | None, Field(description="Default: the images' own size, if it is one")] = None
     split: Split = Split()
+    spread: Annotated[
+        bool | None,
+        INCIDENTAL,
+        Field(description="Prepare on all nodes; default: images of 256 MiB or more, when there is more than one CPU"),
+    ] = None
     max_rejected: Annotated[float, Field(ge=0, le=1, description="Share of rows that may be unusable")] = 0.01
 
     @model_validator(mode="after")
@@ -89,15 +100,24 @@ class DatasetJob(Job):
         """Make the data set in a worker process."""
         self.source.require()
         work = self.model_copy(update={"source": self.source.located(FilePath.cwd())})
-        made: Dataset = run_remote(
-            fill_dataset, work, out.folder, resources=self.resources(), tell=out.tell, stop=out.stop
-        )
+        spread = work.is_spread()
+        # When all nodes prepare, this worker takes what they made and leaves them the CPU that the step holds.
+        held = Resources() if spread else self.resources()
+        made: Dataset = run_remote(fill_dataset, work, out.folder, spread, resources=held, tell=out.tell, stop=out.stop)
         return made
 
+    def is_spread(self) -> bool:
+        """Say whether all nodes prepare the rows: when told so, or when that is worth the start of Ray Data."""
+        if self.spread is not None:
+            return self.spread
+        if self.source.modality() == "text" or capacity(None).cpus < 2:
+            return False
+        return sum(map(files.size, self.source.places())) >= WORTH_SPREADING
 
-def fill_dataset(job: DatasetJob, folder: Folder, tell: Callable[[dict[str, Any]], None]) -> Dataset:
+
+def fill_dataset(job: DatasetJob, folder: Folder, spread: bool, tell: Callable[[dict[str, Any]], None]) -> Dataset:
     """Fill `folder` with the shards of `job` and return the facts; runs in a worker."""
     from jobs.data.prepare import prepare
 
     with folder.filling() as path:
-        return prepare(job, path, tell)
+        return prepare(job, path, tell, spread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,6 +121,19 @@ def test_rows_come_in_the_same_order_every_time(example: Example) -> None:
     source = Source.choose(example[0])
     first, again = ([row.name if isinstance(row, Row) else row.row for row in source.rows()] for _ in range(2))
     assert first == again
+
+
+def test_the_rows_of_the_parts_are_the_rows(example: Example) -> None:
+    source = Source.choose(example[0])
+    sent = [pickle.loads(pickle.dumps(part)) for part in source.parts()]  # noqa: S301  our own, as Ray sends them
+    assert [plain(row) for part in sent for row in part()] == [plain(row) for row in source.rows()]
+
+
+def plain(row: Any) -> tuple[Any, ...]:
+    if not isinstance(row, Row):
+        return (row.row, row.reason)
+    raw = row.raw.tolist() if isinstance(row.raw, np.ndarray) else row.raw
+    return (row.name, raw, row.label, row.split)
 
 
 def test_the_digest_is_stable_and_follows_the_content(example: Example) -> None:

@@ -25,10 +25,11 @@ MASK = 0xA282EAD8
 ALL = 0xFFFFFFFF
 
 Compression = Literal["gzip"]
+Frame = tuple[int, bytes, bytes]  # number from 1, data, checksum
 
 
-def read_records(path: str, compression: Compression | None = None) -> Iterator[tuple[int, bytes | BadRow]]:
-    """Yield (number from 1, data) of every record, a BadRow where the checksum is another; RequestError refuses."""
+def read_frames(path: str, compression: Compression | None = None) -> Iterator[Frame]:
+    """Yield every record, its data not checked yet; RequestError when the way to the next one is lost."""
     number = 0
     with files.open_binary(path) as raw:
         stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if compression else raw  # type: ignore[assignment]
@@ -46,8 +47,14 @@ def read_records(path: str, compression: Compression | None = None) -> Iterator[
             body = _read(stream, length + 4, path)
             if len(body) < length + 4:
                 raise RequestError(where, f"has {len(body)} of its {length + 4} bytes", "a file that is whole")
-            data = body[:-4]
-            yield number, data if _sound(data, body[-4:]) else BadRow("has another checksum than it was written with")
+            yield number, body[:-4], body[-4:]
+
+
+def checked(data: bytes, stored: bytes) -> bytes:
+    """Return the data of a record; BadRow when its checksum is another than the one stored."""
+    if not _sound(data, stored):
+        raise BadRow("has another checksum than it was written with")
+    return data
 
 
 def _no_header(header: bytes, number: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,7 +17,8 @@ from jobs.artifacts import Dataset, RejectedRow
 from jobs.data import files
 from jobs.data.rows import BadRow, Row
 from jobs.data.sources.card import NAME, embedded_classes, read_card
-from jobs.data.sources.readers import read_parquet
+from jobs.data.sources.parts import Part
+from jobs.data.sources.readers import group_starts, read_parquet
 from jobs.data.sources.source import SINGLE_LABEL, Modality, Source
 
 FILE = re.compile(r"(?P<split>\w+?)(-(?P<number>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?)?\.parquet")
@@ -67,20 +70,24 @@ class HuggingFace(Source):
 
     def rows(self) -> Iterator[Row | RejectedRow]:
         """Yield every row, named `<file> row <number>`, numbers counted from 1."""
+        columns = self._columns()
+        for split, path in self._tables():
+            yield from columns.rows(split, path)
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the row groups of the files, which are read elsewhere."""
+        columns = self._columns()
+        for split, path in self._tables():
+            for group, start in enumerate(group_starts(path)):
+                yield partial(columns.rows, split, path, group, start)
+
+    def _columns(self) -> _Columns:
         self.require()
         modality, content = self._content()
         label = self._label_column()
-        tables = self._tables()
-        classes = read_card(self.path, self.subset).classes.get(label) or embedded_classes(tables[0][1], label)
-        for split, path in tables:
-            for number, record in read_parquet(path, [content, label]):
-                name = f"{files.name_of(path)} row {number}"
-                try:
-                    if isinstance(record, BadRow):
-                        raise record
-                    yield Row(name, _raw(modality, record[content]), _label(name, record[label], classes), split)
-                except BadRow as bad:
-                    yield RejectedRow(row=name, reason=bad.reason)
+        first = self._tables()[0][1]
+        classes = read_card(self.path, self.subset).classes.get(label) or embedded_classes(first, label)
+        return _Columns(modality, content, label, tuple(classes))
 
     def _content(self) -> tuple[Modality, str]:
         """Return the modality and the column of texts or images."""
@@ -129,6 +136,28 @@ class HuggingFace(Source):
         ]
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """Reads rows once it is known which columns hold what."""
+
+    modality: Modality
+    content: str
+    label: str
+    classes: tuple[str, ...]
+
+    def rows(self, split: str, path: str, group: int | None = None, start: int = 0) -> Iterator[Row | RejectedRow]:
+        """Yield the rows of a file, or of the row group after `start` rows."""
+        for number, record in read_parquet(path, [self.content, self.label], group, start):
+            name = f"{files.name_of(path)} row {number}"
+            try:
+                if isinstance(record, BadRow):
+                    raise record
+                raw = _raw(self.modality, record[self.content])
+                yield Row(name, raw, _label(name, record[self.label], self.classes), split)
+            except BadRow as bad:
+                yield RejectedRow(row=name, reason=bad.reason)
+
+
 def _raw(modality: Modality, value: Any) -> str | bytes:
     """Return a text, or the bytes of an image given as they are or as `{bytes, path}`."""
     if modality == "image" and isinstance(value, Mapping):
@@ -151,7 +180,7 @@ def _whole(folder: str, parts: list[re.Match[str]]) -> list[str]:
     return names
 
 
-def _label(name: str, value: object, classes: list[str]) -> str:
+def _label(name: str, value: object, classes: tuple[str, ...]) -> str:
     if value is None or value == "" or (value == UNLABELLED and classes):
         raise BadRow("has no label")
     if not isinstance(value, str | int):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
@@ -12,6 +13,7 @@ from cluster.errors import StepError
 from jobs.artifacts import Dataset, RejectedRow
 from jobs.data import files
 from jobs.data.rows import LARGEST_FILE, Row
+from jobs.data.sources.parts import Part, pieces
 from jobs.data.sources.source import Modality, Source
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
@@ -39,6 +41,11 @@ class Images(Source):
 
     def rows(self) -> Iterator[Row | RejectedRow]:
         """Yield the files' bytes, named `<class>/<file>`; StepError when a class folder is empty."""
+        for part in self.parts():
+            yield from part()
+
+    def parts(self) -> Iterator[Part]:
+        """Yield lists of files, which are read elsewhere."""
         self.require()
         if not self.splits:
             yield from _classes(self.path, "", None)
@@ -52,24 +59,31 @@ class Images(Source):
             yield from _classes(files.join(self.path, split), f"{split}/", split)
 
 
-def _classes(folder: str, prefix: str, split: str | None) -> Iterator[Row | RejectedRow]:
+def _classes(folder: str, prefix: str, split: str | None) -> Iterator[Part]:
     classes, loose = files.children(folder)
     classes = [name for name in classes if not name.startswith(".")]
     if not classes:
         raise StepError(folder, "holds no folder", "one folder of images per class")
-    for name in filter(_is_a_row, loose):
-        yield RejectedRow(row=f"{prefix}{name}", reason="lies outside the class folders")
+    outside = "lies outside the class folders"
+    yield partial(iter, [RejectedRow(row=f"{prefix}{name}", reason=outside) for name in filter(_is_a_row, loose)])
     for label in classes:
         yield from _class(files.join(folder, label), f"{prefix}{label}/", label, split)
 
 
-def _class(folder: str, prefix: str, label: str, split: str | None) -> Iterator[Row | RejectedRow]:
+def _class(folder: str, prefix: str, label: str, split: str | None) -> Iterator[Part]:
     images = 0
-    for name in filter(_is_a_row, files.below(folder)):
-        if not name.lower().endswith(EXTENSIONS):
+    for names in pieces(filter(_is_a_row, files.below(folder)), lambda name: 0):
+        images += sum(map(_is_an_image, names))
+        yield partial(_rows, folder, prefix, names, label, split)
+    if not images:
+        raise StepError(folder, "the class holds no image", "at least one", "add images or remove the folder")
+
+
+def _rows(folder: str, prefix: str, names: list[str], label: str, split: str | None) -> Iterator[Row | RejectedRow]:
+    for name in names:
+        if not _is_an_image(name):
             yield RejectedRow(row=prefix + name, reason=f"is not one of {', '.join(EXTENSIONS)}")
             continue
-        images += 1
         try:
             with files.open_binary(files.join(folder, name)) as stream:
                 raw = stream.read(LARGEST_FILE + 1)  # one more, so that decoding refuses it
@@ -77,8 +91,10 @@ def _class(folder: str, prefix: str, label: str, split: str | None) -> Iterator[
             yield RejectedRow(row=prefix + name, reason=f"cannot be read ({error.strerror or error})")
             continue
         yield Row(prefix + name, raw, label, split)
-    if not images:
-        raise StepError(folder, "the class holds no image", "at least one", "add images or remove the folder")
+
+
+def _is_an_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS)
 
 
 def _is_a_row(name: str) -> bool:

@@ -11,13 +11,15 @@ import difflib
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from cluster.errors import RequestError
 from jobs.data import files
 from jobs.data.rows import BadRow
 
-Records = Iterator[tuple[int, Mapping[str, Any] | BadRow]]
+Record = tuple[int, Mapping[str, Any] | BadRow]
+Records = Iterator[Record]
 LONGEST_LINE = 16 << 20  # bytes of a JSON line; characters of a CSV field
 BATCH = 256  # rows of Parquet in memory at once
 
@@ -76,21 +78,35 @@ def _object(line: bytes) -> Mapping[str, Any] | BadRow:
     return record if isinstance(record, dict) else BadRow("is not a JSON object")
 
 
-def read_parquet(path: str, columns: list[str]) -> Records:
-    """Read a Parquet file batch by batch, only the columns wanted."""
+def read_parquet(path: str, columns: list[str], group: int | None = None, start: int = 0) -> Records:
+    """Read a Parquet file batch by batch, only the columns wanted: all of it, or the row group after `start` rows."""
+    groups = None if group is None else [group]
+    with _parquet(path) as table:
+        check_names(path, columns, table.schema_arrow.names)
+        _refuse_extensions(path, table.schema_arrow, columns)
+        number = start
+        for batch in table.iter_batches(BATCH, columns=columns, row_groups=groups):
+            for record in _records(batch):
+                number += 1
+                yield number, record
+
+
+def group_starts(path: str) -> list[int]:
+    """Return how many rows of a Parquet file lie before each of its row groups."""
+    with _parquet(path) as table:
+        counts = [table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)]
+    return [sum(counts[:group]) for group in range(len(counts))] or [0]
+
+
+@contextmanager
+def _parquet(path: str) -> Iterator[Any]:
+    """Open a Parquet file; RequestError when it, or a part of it that is read, is damaged."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    number = 0
     with files.open_binary(path) as raw:
         try:
-            table = parquet.ParquetFile(raw, pre_buffer=False)
-            check_names(path, columns, table.schema_arrow.names)
-            _refuse_extensions(path, table.schema_arrow, columns)
-            for batch in table.iter_batches(BATCH, columns=columns):
-                for record in _records(batch):
-                    number += 1
-                    yield number, record
+            yield parquet.ParquetFile(raw, pre_buffer=False)
         except pa.ArrowException as error:
             raise RequestError(path, f"is not a readable Parquet file ({error})") from None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
 from jobs.artifacts import RejectedRow
 from jobs.data import files
 from jobs.data.rows import Row
+from jobs.data.sources.parts import Part, pieces, row_size
 from jobs.spec import Choice
 
 Modality = Literal["image", "text", "image_text"]
@@ -29,14 +31,26 @@ class Source(Choice):
         """Return the paths and URIs that must exist."""
         return []
 
+    def places(self) -> list[str]:
+        """Return the files and folders that hold the data: the inputs, and what those refer to."""
+        return self.inputs()
+
     def digest(self, memo: Callable[[str], str]) -> str:
         """Return a digest of what the source holds; `memo` hashes a file or folder and remembers it."""
         self.require()
-        return "\n".join(memo(path) for path in self.inputs())
+        return "\n".join(memo(path) for path in self.places())
 
     def rows(self) -> Iterator[Row | RejectedRow]:
         """Yield every row in a fixed order; one that cannot be read comes as a RejectedRow."""
         raise NotImplementedError
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the source in pieces that other nodes can read: their rows, one after the other, are `rows()`.
+
+        Unless a source knows better, rows are read here and sent.
+        """
+        for piece in pieces(self.rows(), row_size):
+            yield partial(iter, piece)
 
     def located(self, root: Path) -> Self:
         """Return this source with its relative paths taken from `root`."""

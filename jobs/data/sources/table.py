@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,8 @@ from jobs.artifacts import Dataset, RejectedRow
 from jobs.data import files
 from jobs.data.rows import LARGEST_FILE, BadRow, Pair, Row
 from jobs.data.sources import paths
+from jobs.data.sources.parts import Part, pieces
+from jobs.data.sources.readers import Record
 from jobs.data.sources.source import SINGLE_LABEL, Modality, Source
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -73,25 +76,47 @@ class Table(Source):
         folder = files.locate(self.folder, root) if self.folder else None
         return self.model_copy(update={"path": paths.located(self.path, root), "folder": folder})
 
-    def digest(self, memo: Callable[[str], str]) -> str:
-        """Return a digest of the tables and of the image files they name."""
-        self.require()
+    def places(self) -> list[str]:
+        """Return the tables and the folders of the image files they name."""
         named = {files.parent(path) for _, path in paths.each(self.path) if self._holds_paths(path)}
-        return "\n".join(memo(path) for path in [*self.inputs(), *sorted(named)])
+        return [*self.inputs(), *sorted(named)]
 
     def rows(self) -> Iterator[Row | RejectedRow]:
         """Yield every row, named `<file> row <number>`, numbers counted from 1."""
         from jobs.data.sources.readers import READERS
 
         self.require()
-        wanted = [column for column in (self.text, self.image, self.label, self.split) if column]
         for split, path in paths.each(self.path):
-            for number, record in READERS[self._format(path)](path, wanted):
-                name = f"{files.name_of(path)} row {number}"
-                try:
-                    yield self._row(name, record, split, path)
-                except BadRow as bad:
-                    yield RejectedRow(row=name, reason=bad.reason)
+            yield from self._rows(split, path, READERS[self._format(path)](path, self._columns()))
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the row groups of Parquet, which are read elsewhere, and records of other tables."""
+        from jobs.data.sources.readers import READERS, group_starts
+
+        self.require()
+        for split, path in paths.each(self.path):
+            if self._format(path) == "parquet":
+                for group, start in enumerate(group_starts(path)):
+                    yield partial(self._group, split, path, group, start)
+            else:
+                for records in pieces(READERS[self._format(path)](path, self._columns()), lambda record: 0):
+                    yield partial(self._rows, split, path, records)
+
+    def _columns(self) -> list[str]:
+        return [column for column in (self.text, self.image, self.label, self.split) if column]
+
+    def _group(self, split: str | None, path: str, group: int, start: int) -> Iterator[Row | RejectedRow]:
+        from jobs.data.sources.readers import read_parquet
+
+        return self._rows(split, path, read_parquet(path, self._columns(), group, start))
+
+    def _rows(self, split: str | None, path: str, records: Iterable[Record]) -> Iterator[Row | RejectedRow]:
+        for number, record in records:
+            name = f"{files.name_of(path)} row {number}"
+            try:
+                yield self._row(name, record, split, path)
+            except BadRow as bad:
+                yield RejectedRow(row=name, reason=bad.reason)
 
     def _row(self, name: str, record: Mapping[str, Any] | BadRow, split: str | None, path: str) -> Row:
         if isinstance(record, BadRow):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -15,7 +16,8 @@ from jobs.data import files
 from jobs.data.rows import BadRow, Row
 from jobs.data.sources import paths
 from jobs.data.sources.example import Values, feature_names, parse_example
-from jobs.data.sources.framing import Compression, read_records
+from jobs.data.sources.framing import Compression, Frame, checked, read_frames
+from jobs.data.sources.parts import Part, pieces
 from jobs.data.sources.readers import check_names
 from jobs.data.sources.source import SINGLE_LABEL, Modality, Source
 
@@ -57,21 +59,29 @@ class TFRecord(Source):
     def rows(self) -> Iterator[Row | RejectedRow]:
         """Yield every row, named `<file> row <number>`, numbers counted from 1; RequestError when framing is lost."""
         self.require()
+        for split, path in paths.each(self.path):
+            yield from self._rows(split, path, read_frames(path, self.compression))
+
+    def parts(self) -> Iterator[Part]:
+        """Yield records as they lie in the file, which are checked and parsed elsewhere."""
+        self.require()
+        for split, path in paths.each(self.path):
+            for frames in pieces(read_frames(path, self.compression), lambda frame: len(frame[1])):
+                yield partial(self._rows, split, path, frames)
+
+    def _rows(self, split: str | None, path: str, frames: Iterable[Frame]) -> Iterator[Row | RejectedRow]:
         content = self.text or self.image
         assert content is not None, "validated when the source was made"
-        for split, path in paths.each(self.path):
-            for number, record in read_records(path, self.compression):
-                name = f"{files.name_of(path)} row {number}"
-                try:
-                    if isinstance(record, BadRow):
-                        raise record
-                    if number == 1:
-                        check_names(path, [content, self.label], feature_names(record), "feature")
-                    found = parse_example(record, [content, self.label])
-                    raw = self._raw(found.get(content, []))
-                    yield Row(name, raw, _label(name, found.get(self.label, [])), split)
-                except BadRow as bad:
-                    yield RejectedRow(row=name, reason=bad.reason)
+        for number, data, stored in frames:
+            name = f"{files.name_of(path)} row {number}"
+            try:
+                record = checked(data, stored)
+                if number == 1:
+                    check_names(path, [content, self.label], feature_names(record), "feature")
+                found = parse_example(record, [content, self.label])
+                yield Row(name, self._raw(found.get(content, [])), _label(name, found.get(self.label, [])), split)
+            except BadRow as bad:
+                yield RejectedRow(row=name, reason=bad.reason)
 
     def _raw(self, values: Values) -> str | bytes:
         what = self.modality()

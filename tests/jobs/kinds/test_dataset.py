@@ -10,10 +10,12 @@ from pydantic import ValidationError
 
 from cluster.errors import RequestError
 from cluster.folder import Folder
+from cluster.session import cpus_here
 from jobs.artifacts import Dataset
 from jobs.job import Output
-from jobs.kinds.dataset import DatasetJob, fill_dataset
-from tests.jobs.data.making import job_of
+from jobs.kinds.dataset import WORTH_SPREADING, DatasetJob, fill_dataset
+from jobs.spec import counted
+from tests.jobs.data.making import image_folder, job_of
 
 HEAVY = ("tensorflow", "ray", "pyarrow", "numpy", "PIL", "sklearn", "tokenizers")
 
@@ -61,16 +63,32 @@ def test_fields_out_of_bounds_are_refused(fields: dict[str, Any], message: str) 
 
 def test_the_work_fills_a_folder_and_its_facts_can_be_saved(tmp_path: Path) -> None:
     folder = Folder.parse(str(tmp_path / "out"))
-    facts = fill_dataset(job_of({"kind": "digits"}), folder, lambda event: None)
+    facts = fill_dataset(job_of({"kind": "digits"}), folder, False, lambda event: None)
     facts.save(folder)
     assert sorted(folder.files()) == ["artifact.json", "test.arrow", "train.arrow", "validation.arrow"]
     assert Dataset.load(folder).rows == facts.rows
 
 
+def test_all_nodes_prepare_when_that_is_worth_it_or_asked_for(tmp_path: Path) -> None:
+    image_folder(tmp_path / "pets")
+    pets = {"kind": "images", "path": str(tmp_path / "pets")}
+    assert not job_of(pets).is_spread()
+    assert job_of(pets, spread=True).is_spread()
+    with (tmp_path / "pets" / "cat" / "large.png").open("wb") as file:
+        file.truncate(WORTH_SPREADING)  # a hole, which takes no room
+    assert job_of(pets).is_spread() == (cpus_here() > 1)
+    assert not job_of(pets, spread=False).is_spread()
+    assert not job_of({"kind": "docstrings"}).is_spread()
+
+
+def test_where_rows_are_prepared_is_no_part_of_what_was_asked() -> None:
+    assert counted(job_of({"kind": "digits"}, spread=True)) == counted(job_of({"kind": "digits"}))
+
+
 def test_a_failure_on_an_object_store_uploads_nothing(s3_root: Folder, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("text,label\na,x\n")
     with pytest.raises(Exception, match="wanted"):
-        fill_dataset(job_of({"kind": "table", "path": str(tmp_path / "t.csv"), "text": "text"}), s3_root, print)
+        fill_dataset(job_of({"kind": "table", "path": str(tmp_path / "t.csv"), "text": "text"}), s3_root, False, print)
     assert s3_root.files() == {}
 
 

@@ -209,7 +209,7 @@ TENSORFLOW = """
 import random, sys
 import tensorflow as tf
 from jobs.data.sources.example import parse_example
-from jobs.data.sources.framing import read_records
+from jobs.data.sources.framing import checked, read_frames
 
 draw = random.Random(3)
 kinds = {
@@ -226,7 +226,7 @@ for options in ("", "GZIP"):
     with tf.io.TFRecordWriter(sys.argv[1], options) as writer:
         for _, example in examples:
             writer.write(example.SerializeToString())
-    read = [record for _, record in read_records(sys.argv[1], "gzip" if options else None)]
+    read = [checked(*frame[1:]) for frame in read_frames(sys.argv[1], "gzip" if options else None)]
     assert read == [example.SerializeToString() for _, example in examples]
 for record, (named, example) in zip(read, examples, strict=True):
     wanted = {name: list(getattr(example.features.feature[name], kind).value) for name, kind in named}

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from jobs.data.splits import Stratifier
+from jobs.data.intake.splits import Stratifier
 
 
 def dealt(labels: list[str], validation: float = 0.1, test: float = 0.1, seed: int = 0) -> list[str]:
