@@ -12,7 +12,7 @@ import re
 import stat
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -119,6 +119,11 @@ class Folder:
     def read_bytes(self, name: str) -> bytes:
         """Return a file's content; FileNotFoundError when it is missing."""
         return b"".join(self._tree().chunks(_checked(name)))
+
+    def reader(self, name: str) -> Callable[[int, int], bytes]:
+        """Return what reads (start, length) of a file in a remote folder; FileNotFoundError when it is missing."""
+        assert not self.is_local, "map a local file"
+        return self._remote().reader(_checked(name))
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Put `data` into a file at once or not at all; folders on the way are made."""

@@ -6,7 +6,7 @@ network, the credentials) is a ClusterError.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +33,17 @@ class RemoteTree:
         with self._reaching(), self._files.open_input_stream(self._path(name)) as stream:
             while piece := stream.read(CHUNK):
                 yield piece
+
+    def reader(self, name: str) -> Callable[[int, int], bytes]:
+        """Return what reads (start, length) of the object, from any thread; FileNotFoundError when it is missing."""
+        with self._reaching():
+            file = self._files.open_input_file(self._path(name))
+
+        def read(start: int, length: int) -> bytes:
+            with self._reaching():
+                return bytes(file.read_at(length, start))
+
+        return read
 
     def write(self, name: str, data: bytes) -> None:
         """Put `data` into the object, at once or not at all."""

@@ -16,8 +16,8 @@ from jobs.artifacts import Dataset, Epoch, Finding, Model
 from jobs.convert import to_litert
 from jobs.data.encode import encoded
 from jobs.data.preprocess import Preprocess
+from jobs.data.remote.shards import open_rows, open_texts
 from jobs.data.rows import Pair
-from jobs.data.shards import read, read_texts
 from jobs.judging.served import runner_of
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.runtime.calibration import calibrated
@@ -30,13 +30,12 @@ SERVED = {"litert": "model.tflite", "tensorflow": "model.graph"}  # a file, and 
 
 def golden_of(dataset: Dataset, count: int = 4) -> list[Raw]:
     """Return the first raw rows of the validation split: what a served copy of the model is tried on."""
-    folder = dataset.folder.fetch()
     images: list[bytes] = []
     texts: list[str] = []
     if dataset.holds("text"):
-        texts += next(iter(read_texts(folder / dataset.shard("validation", "text")).batches(count)))
+        texts += next(iter(open_texts(dataset.folder, dataset.shard("validation", "text"), ahead=False).batches(count)))
     if dataset.holds("image"):
-        rows = read(folder / dataset.shard("validation", "image"))
+        rows = open_rows(dataset.folder, dataset.shard("validation", "image"), ahead=False)
         images += [_png(pixels) for pixels in rows.gather(np.arange(min(count, len(rows))))[0]]
     if images and texts:
         return [Pair(image, text) for image, text in zip(images, texts, strict=True)]

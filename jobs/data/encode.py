@@ -20,13 +20,15 @@ from cluster.folder import node_cache
 from jobs.artifacts import Dataset
 from jobs.data.preparing import preparer, preprocess_of
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces
-from jobs.data.shards import JoinedRows, Rows, ShardWriter, Texts, read, read_texts
+from jobs.data.remote.shards import StreamedRows, StreamedTexts, open_rows, open_texts
+from jobs.data.shards import JoinedRows, Rows, ShardWriter, Texts, read
 
+Split = Rows | Texts | StreamedRows | StreamedTexts
 BATCH = 1_000  # texts encoded at once
 
 
 def encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_folder: Path | None = None) -> Any:
-    """Return the rows of `split` prepared as `preprocess` says: Rows, Texts, or JoinedRows of pairs.
+    """Return the rows of `split` prepared as `preprocess` says: Rows or Texts, streamed when remote, or JoinedRows.
 
     The folder holds the tokenizer of a text model.
     """
@@ -38,30 +40,29 @@ def encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_fold
     return _encoded(dataset, preprocess, split, tokenizer_folder)
 
 
-def _encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_folder: Path | None) -> Rows | Texts:
+def _encoded(dataset: Dataset, preprocess: Preprocess, split: str, tokenizer_folder: Path | None) -> Split:
     """Return the images or the texts of `split`, prepared."""
     if isinstance(preprocess, ImagePixels):
         if preprocess != preprocess_of(dataset):
             raise StepError("the model", f"reads images of {_size(preprocess)}", _size(preprocess_of(dataset)))
-        return read(dataset.folder.fetch() / dataset.shard(split, "image"))
+        return open_rows(dataset.folder, dataset.shard(split, "image"))
     if not dataset.holds("text"):
         raise StepError("the model", "reads texts", f"{dataset.modality}s, which the data set holds")
     if isinstance(preprocess, RawText):
-        return read_texts(dataset.folder.fetch() / dataset.shard(split, "text"))
+        return open_texts(dataset.folder, dataset.shard(split, "text"))
     assert isinstance(preprocess, WordPieces), f"no encoding for {preprocess!r}"
     assert tokenizer_folder is not None, "a text model has a tokenizer"
     tokenizer = hashlib.sha256((tokenizer_folder / preprocess.tokenizer).read_bytes()).hexdigest()
     facts = f"{dataset.digest} {tokenizer} {preprocess.model_dump_json()} {split}"
     key = hashlib.sha256(facts.encode()).hexdigest()
-    shard = dataset.folder.fetch() / dataset.shard(split, "text")
-    return read(_tokens(key, shard, preprocess, tokenizer_folder))
+    return read(_tokens(key, dataset, split, preprocess, tokenizer_folder))
 
 
 def _size(pixels: ImagePixels) -> str:
     return f"{pixels.height}x{pixels.width}x{pixels.channels}"
 
 
-def _tokens(key: str, shard: Path, preprocess: WordPieces, folder: Path) -> Path:
+def _tokens(key: str, dataset: Dataset, split: str, preprocess: WordPieces, folder: Path) -> Path:
     """Return the file of token ids with this key, made by whichever process comes first."""
     cache = node_cache() / "encoded"
     cache.mkdir(mode=0o700, exist_ok=True)
@@ -70,15 +71,15 @@ def _tokens(key: str, shard: Path, preprocess: WordPieces, folder: Path) -> Path
         if not done.exists():
             scratch = cache / f"{key}.{uuid.uuid4().hex}"
             try:
-                _encode(shard, scratch, preprocess, folder)
+                _encode(open_texts(dataset.folder, dataset.shard(split, "text")), scratch, preprocess, folder)
                 scratch.rename(done)
             finally:
                 scratch.unlink(missing_ok=True)
     return done
 
 
-def _encode(shard: Path, target: Path, preprocess: WordPieces, folder: Path) -> None:
-    texts, prepare = read_texts(shard), preparer(preprocess, folder)
+def _encode(texts: Texts | StreamedTexts, target: Path, preprocess: WordPieces, folder: Path) -> None:
+    prepare = preparer(preprocess, folder)
     writer = ShardWriter(target, (preprocess.length,), "int32")
     try:
         for index, batch in enumerate(texts.batches(BATCH)):

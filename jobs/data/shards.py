@@ -44,7 +44,7 @@ class Rows:
 class JoinedRows:
     """Rows of several inputs, row for row, by input name; the labels are those of each."""
 
-    parts: Mapping[str, Rows | Texts]
+    parts: Mapping[str, Any]  # Rows, Texts, or what streams them
 
     def __len__(self) -> int:
         return len(self.y)
@@ -52,7 +52,8 @@ class JoinedRows:
     @property
     def y(self) -> NDArray[np.int32]:
         """Return the labels `int32[rows]`."""
-        return next(iter(self.parts.values())).y
+        labels: NDArray[np.int32] = next(iter(self.parts.values())).y
+        return labels
 
     def gather(self, indices: NDArray[np.integer[Any]]) -> tuple[dict[str, NDArray[Any]], NDArray[np.int32]]:
         """Return copies of the rows at `indices` by input name, and their labels."""
@@ -206,30 +207,45 @@ def _int32(values: NDArray[np.int32]) -> Any:
 
 def read(path: Path) -> Rows:
     """Map the numeric shard at `path`; nothing is read until rows are."""
-    batch = _mapped(path)
+    return rows_in(_mapped(path), str(path))
+
+
+def read_texts(path: Path) -> Texts:
+    """Map the shard of texts at `path`."""
+    return texts_in(_mapped(path))
+
+
+def rows_in(batch: Any, name: str) -> Rows:
+    """Return the numeric rows of a shard's record batch, as views."""
     facts = batch.schema.metadata
     if not facts:
-        raise StepError(str(path), "holds texts", "prepared rows", "encode it first")
+        raise StepError(name, "holds texts", "prepared rows", "encode it first")
     shape = tuple(int(size) for size in facts[b"shape"].split(b","))
     x = np.frombuffer(batch.column(0).buffers()[1] or b"", facts[b"kind"].decode())
     return Rows(x.reshape(batch.num_rows, *shape), _labels(batch))
 
 
-def read_texts(path: Path) -> Texts:
-    """Map the shard of texts at `path`."""
-    batch = _mapped(path)
+def texts_in(batch: Any) -> Texts:
+    """Return the texts of a shard's record batch, as views."""
     return Texts(batch.column(0), _labels(batch))
+
+
+def batch_in(source: Any, name: str) -> Any:
+    """Return the one record batch of the Arrow file in `source`, as views."""
+    try:
+        file = pa.ipc.open_file(source)
+        assert file.num_record_batches == 1, "a shard is one record batch"
+        return file.get_batch(0)
+    except pa.ArrowInvalid as error:
+        raise StepError(name, f"is not an Arrow file ({error})", "a shard", "make the data set afresh") from None
 
 
 def _mapped(path: Path) -> Any:
     try:
-        file = pa.ipc.open_file(pa.memory_map(str(path)))
-        assert file.num_record_batches == 1, "a shard is one record batch"
-        return file.get_batch(0)
+        source = pa.memory_map(str(path))
     except FileNotFoundError:
         raise StepError(str(path), "does not exist", "a shard", "the data set has no such split") from None
-    except pa.ArrowInvalid as error:
-        raise StepError(str(path), f"is not an Arrow file ({error})", "a shard", "make the data set afresh") from None
+    return batch_in(source, str(path))
 
 
 def _labels(batch: Any) -> NDArray[np.int32]:

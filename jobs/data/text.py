@@ -125,10 +125,10 @@ class Encoder:
 
 def fit_word_pieces(dataset: Dataset, folder: Path, vocabulary: int, length: int, framed: bool = False) -> WordPieces:
     """Train a tokenizer on the training split and write it into `folder`."""
-    from jobs.data.shards import read_texts
+    from jobs.data.remote.shards import open_texts
 
     _require_texts(dataset)
-    texts = read_texts(dataset.folder.fetch() / dataset.shard("train", "text"))
+    texts = open_texts(dataset.folder, dataset.shard("train", "text"))
     return _stored(train_tokenizer(texts, vocabulary, framed), folder, length, framed)
 
 

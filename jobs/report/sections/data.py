@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jobs.artifacts import Dataset
-from jobs.data.shards import read, read_texts
+from jobs.data.remote.shards import open_rows, open_texts
 from jobs.report.blocks import Block, Facts, Heading, Note, Table
 from jobs.report.section import Artifacts, Part, only, section
 from jobs.report.wording import count, counted, item
@@ -53,8 +53,8 @@ def _rows(dataset: Dataset) -> Table:
 
 
 def _by_class(dataset: Dataset, split: str) -> list[int]:
-    shard = dataset.folder.fetch() / f"{split}.arrow"
-    labels = read_texts(shard).y if dataset.modality == "text" else read(shard).y
+    opened = open_rows if dataset.holds("image") else open_texts
+    labels = opened(dataset.folder, f"{split}.arrow", ahead=False).y
     counts: list[int] = np.bincount(labels, minlength=len(dataset.classes)).tolist()
     return counts
 

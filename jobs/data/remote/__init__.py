@@ -1,0 +1,1 @@
+"""Shards on object stores: read while they are fetched, once a node."""

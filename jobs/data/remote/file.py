@@ -1,0 +1,176 @@
+"""A file on an object store, read while it is fetched: what is asked for first, the rest ahead in the background.
+
+The file is fetched by blocks into a sparse file of this node's cache, which all processes map: each block is fetched
+once a node. A block counts only when it is marked, and it is marked after it was written: what a killed process left
+half written is fetched again. That a block is whole is checked; its content is what the store sends: the store's
+SHA-256 of the file is compared when a step is reused, not here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.errors import EspalierError, StepError
+from cluster.folder import Folder, node_cache
+
+BLOCK = 256 << 10  # bytes that are fetched and marked at once at least: a row asked for brings no more than it must
+RUN = 16  # blocks that follow one another and are fetched with one request
+READERS = 16  # requests at once for rows that are waited for
+AHEAD = 2  # requests at once for rows that are not asked for yet
+
+Places = NDArray[np.integer[Any]]
+
+
+class RemoteFile:
+    """A remote file, fetched by blocks into this node's cache; `content` maps it, and holds zeros where none is."""
+
+    def __init__(self, folder: Folder, name: str) -> None:
+        facts = folder.facts(name)
+        if facts is None:
+            raise StepError(f"{folder}/{name}", "does not exist", "a shard", "the data set has no such split")
+        self.name, self.size, self.fetched = f"{folder}/{name}", facts.size, 0  # blocks fetched by this process
+        self._read = folder.reader(name)
+        key = hashlib.sha256(json.dumps([str(folder), name, facts, BLOCK]).encode()).hexdigest()
+        place = node_cache() / "streamed" / key
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = _sized(place / "data", facts.size)
+        self._lock = _sized(place / "lock", 0)
+        self.marks = np.memmap(_sized(place / "marks", self.blocks), np.uint8, "r+")
+        self.content = np.memmap(self._file, np.uint8, "r")
+        self._busy: set[int] = set()  # blocks that a thread of this process is at
+        self._turn = threading.Condition()
+        self._pool = ThreadPoolExecutor(READERS)
+        self._stopped = threading.Event()
+        self._ahead: list[threading.Thread] = []
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the file has."""
+        return -(-self.size // BLOCK)
+
+    def need(self, starts: Places, stops: Places) -> None:
+        """Return once the bytes from each of `starts` up to each of `stops` are here."""
+        if self.marks.all():
+            return
+        starts, stops = starts[stops > starts], stops[stops > starts]
+        cover = np.zeros(self.blocks + 1, np.int64)
+        np.add.at(cover, starts // BLOCK, 1)
+        np.add.at(cover, (stops - 1) // BLOCK + 1, -1)
+        wanted = np.flatnonzero(np.cumsum(cover) > 0)
+        missing = wanted[self.marks[wanted] == 0]
+        if len(missing):
+            list(self._pool.map(lambda run: self._fetch(run, wait=True), _runs(missing)))
+
+    def go_ahead(self) -> None:
+        """Fetch the rest in the background, in the order of the file."""
+        if not self._ahead:
+            todo = iter(_runs(np.flatnonzero(self.marks == 0)))
+            self._ahead = [threading.Thread(target=self._walk, args=(todo,), daemon=True) for _ in range(AHEAD)]
+            atexit.register(self.stop)  # a thread inside a request when Python ends would crash it
+            for thread in self._ahead:
+                thread.start()
+
+    def join(self) -> None:
+        """Wait until what is fetched in the background is here."""
+        for thread in self._ahead:
+            thread.join()
+
+    def stop(self) -> None:
+        """Stop fetching in the background, after the requests under way."""
+        self._stopped.set()
+        self.join()
+        atexit.unregister(self.stop)
+
+    def _walk(self, todo: Iterator[tuple[int, int]]) -> None:
+        try:
+            self._fetch_all(todo)
+        except EspalierError:
+            return  # whoever needs the rows asks for them again, and is told
+
+    def _fetch_all(self, todo: Iterator[tuple[int, int]]) -> None:
+        left = []
+        while not self._stopped.is_set() and (run := _next(todo, self._turn)):
+            if not self._fetch(run, wait=False):
+                left.append(run)  # another process is at it: it may be killed before it is done
+        for run in left:
+            if not self._stopped.is_set():
+                self._fetch(run, wait=True)
+
+    def _fetch(self, run: tuple[int, int], wait: bool) -> bool:
+        """Fetch the blocks of a run that are missing; False when another process is at it and `wait` is not set."""
+        first, stop = run
+        with self._held(first, stop, wait) as held:
+            missing = first + np.flatnonzero(self.marks[first:stop] == 0) if held else np.empty(0, np.int64)
+            for start, end in _runs(missing):
+                offset = start * BLOCK
+                length = min(end * BLOCK, self.size) - offset
+                data = self._read(offset, length)
+                if len(data) < length:
+                    raise StepError(self.name, f"ends after {offset + len(data)} bytes", f"{self.size}, as it had")
+                os.pwrite(self._file.fileno(), data, offset)
+                os.fdatasync(self._file.fileno())
+                self.marks[start:end] = 1
+                self.fetched += end - start
+        return held
+
+    @contextmanager
+    def _held(self, first: int, stop: int, wait: bool) -> Iterator[bool]:
+        """Hold the blocks, against this process's threads and against other processes; yield whether they are."""
+        blocks = set(range(first, stop))
+        with self._turn:
+            self._turn.wait_for(lambda: not self._busy & blocks)
+            self._busy |= blocks
+        try:
+            yield self._locked(first, stop, wait)
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN, stop - first, first)
+            with self._turn:
+                self._busy -= blocks
+                self._turn.notify_all()
+
+    def _locked(self, first: int, stop: int, wait: bool) -> bool:
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), stop - first, first)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            # The system takes all threads of a process for one, and may see a circle that is none. Fetching a block
+            # twice does no harm.
+            if error.errno != errno.EDEADLK:
+                raise
+        return True
+
+
+def _sized(path: Any, size: int) -> Any:
+    file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)  # noqa: SIM115, PTH123
+    if os.fstat(file.fileno()).st_size < size:
+        os.ftruncate(file.fileno(), size)  # a hole; another process may have made it the same
+    return file
+
+
+def _next(todo: Iterator[tuple[int, int]], turn: threading.Condition) -> tuple[int, int] | None:
+    with turn:
+        return next(todo, None)
+
+
+def _runs(blocks: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return (first, after the last) of blocks that follow one another, at most RUN in one."""
+    if not len(blocks):
+        return []
+    ends = [0, *(np.flatnonzero(np.diff(blocks) != 1) + 1).tolist(), len(blocks)]
+    spans = [(int(blocks[start]), int(blocks[end - 1]) + 1) for start, end in pairwise(ends)]
+    return [(at, min(at + RUN, end)) for start, end in spans for at in range(start, end, RUN)]
