@@ -14,8 +14,9 @@ from tests.end_to_end.shown import SHOWN
 
 ROOT = Path(__file__).parent.parent.parent
 DEFINITIONS = sorted((ROOT / "pipelines/definitions").glob("*.yaml"))
+LONG = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 RUN = [
-    pytest.param(definition, id=definition.stem, marks=[pytest.mark.slow] if definition.stem in SLOW else [])
+    pytest.param(definition, id=definition.stem, marks=LONG if definition.stem in SLOW else [])
     for definition in DEFINITIONS
     if definition.stem != "quickstart"
 ]
