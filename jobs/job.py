@@ -68,6 +68,10 @@ class Job(Choice):
         """Return the modality of the rows a data set step makes; None for other jobs."""
         return None
 
+    def image_side(self) -> int | None:
+        """Return the shorter side of the images a data set step makes, in pixels, as far as the definition tells."""
+        return None
+
     def model_spec(self, steps: Mapping[str, Job]) -> Any:
         """Return the ModelSpec of the model a step makes, as far as the definition tells; None for other jobs."""
         return None

@@ -85,6 +85,10 @@ class DatasetJob(Job):
             if not missing:
                 yield field, str(error)
 
+    def image_side(self) -> int | None:
+        """Return the shorter side of the images when their size is set."""
+        return min(self.image.height, self.image.width) if self.image is not None else None
+
     def modality(self) -> str | None:
         """Return what the source holds; None when its files do not tell."""
         try:

@@ -44,6 +44,10 @@ class Train(TrainRecipe, Job):
         wanted = self.model.backbone.modality
         if found is not None and found != wanted:
             yield ("model", "backbone"), f"reads {wanted} rows, but step '{self.data}' makes {found} rows"
+        side, smallest = steps[self.data].image_side() if self.data in steps else None, self.model.backbone.smallest
+        if side is not None and side < smallest:
+            text = f"reads images of {smallest} pixels a side or more, but step '{self.data}' makes some of {side}"
+            yield ("model", "backbone"), text
         for index, text in problems(self.augment, wanted, self.model.backbone.runtime == "tensorflow"):
             yield ("augment", index), text
         for path in self.model.backbone.inputs():

@@ -18,6 +18,7 @@ class Backbone(Choice):
     """The family of backbones: from prepared rows to features."""
 
     modality: ClassVar[Literal["image", "text", "image_text"]]
+    smallest: ClassVar[int] = 1  # pixels a side of an image it reads
     compressible: ClassVar[bool] = True  # False: its layers cannot be rebuilt around, the file can be quantized
     runtime: ClassVar[Literal["litert", "tensorflow"]] = (
         "litert"  # what runs the served file; replicas have LiteRT only

@@ -91,7 +91,7 @@ class Prune(Recipe, Technique):
 
 
 def _prunable(name: str, value: Any) -> bool:
-    """Say whether a weight is pruned: kernels and embeddings, not biases or normalisation."""
+    """Say whether a weight is pruned: kernels and embeddings; not biases, normalisation or depthwise kernels."""
     return name.rsplit("/", 1)[-1] in ("kernel", "embeddings") and len(value.shape) >= 2
 
 

@@ -12,11 +12,11 @@ from jobs.data.preprocess import ImagePixels, Preprocess
 from jobs.models.image_backbone import ImageBackbone, apart
 from jobs.models.weights.shapes import LayerShape, layers_of
 
-LEAST = 32  # pixels a side; the applications halve it five times
-
 
 class Application(ImageBackbone):
     """An ImageNet architecture of Keras on images of 32×32 pixels or more; grey ones become three equal channels."""
+
+    smallest = 32  # it is halved five times
 
     def application(self, height: int, width: int) -> Any:
         """Return the Keras application for images of `[height, width, 3]`, without top, pooling or weights."""
@@ -33,12 +33,12 @@ class Application(ImageBackbone):
     def preprocess(self, dataset: Dataset, folder: Path) -> Preprocess:
         """Take the images as the data set holds them, if they are large enough."""
         pixels = preprocess_of(dataset)
-        if min(pixels.height, pixels.width) < LEAST:
+        if min(pixels.height, pixels.width) < self.smallest:
             raise StepError(
                 "the data set",
                 f"holds images of {pixels.height}x{pixels.width}",
-                f"{LEAST}x{LEAST} or larger for this backbone",
-                f"set image: {{height: {LEAST}, width: {LEAST}}} in its step",
+                f"{self.smallest}x{self.smallest} or larger for this backbone",
+                f"set image: {{height: {self.smallest}, width: {self.smallest}}} in its step",
             )
         return pixels
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from jobs.artifacts import Dataset
 from jobs.data.preprocess import ImagePixels
 from jobs.models import Backbone
 from jobs.models.model import ModelSpec, build, build_to_train, weights_of
+from pipelines.language.mistakes import DefinitionError
+from pipelines.load import load
 
 pytestmark = pytest.mark.training
 
@@ -163,6 +166,17 @@ def test_blocks_left_out_at_random_depend_on_the_key_alone(photographs: Any) -> 
 
     assert np.array_equal(trained(3), trained(3))
     assert not np.array_equal(trained(3), trained(4))
+
+
+def test_a_definition_of_images_that_are_too_small_is_refused(tmp_path: Path) -> None:
+    steps = {
+        "data": {"job": "dataset", "source": {"kind": "digits"}, "image": {"height": 24, "width": 40}},
+        "model": {"job": "train", "data": "data", "model": {"backbone": {"kind": "mobilenet_v2"}}},
+    }
+    (tmp_path / "small.yaml").write_text(json.dumps({"name": "small", "steps": steps}))
+    text = r"steps\.model\.model\.backbone: reads images of 32 pixels a side or more, but step 'data' makes some of 24"
+    with pytest.raises(DefinitionError, match=text):
+        load(tmp_path / "small.yaml")
 
 
 def test_images_that_are_too_small_are_refused(digits: Folder, tmp_path: Path) -> None:
