@@ -1,4 +1,4 @@
-"""A technique, a source, a backbone and a strategy, each written here as one class, are usable from YAML at once."""
+"""A technique, source, backbone, strategy and augmentation, each one class, are usable from YAML at once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Finding, Model
+from jobs.data.augment import Augment
 from jobs.data.preparing import preprocess_of
 from jobs.data.rows import Row
 from jobs.data.sources import Source
@@ -91,6 +92,17 @@ class ToyAlone(Strategy):
         return Replicated(tf.distribute.get_strategy(), workers=1, rank=0)
 
 
+class ToyDim(Augment):
+    """Darkens images."""
+
+    kind: Literal["toy_dim"] = "toy_dim"
+    modality = "image"
+    most: Annotated[float, Field(ge=0, le=1)] = 0.2
+
+    def apply(self, x: Any, draws: Any, special: Any) -> Any:
+        return x * (1 - draws.between("by", 0.0, self.most))[:, None, None, None]
+
+
 DEFINITION = """
 name: toy
 steps:
@@ -101,6 +113,7 @@ steps:
     model: {backbone: {kind: toy_linear}}
     epochs: 8
     learning_rate: 0.05
+    augment: [{kind: toy_dim, most: 0.3}]
     strategy: {kind: toy_alone}
   small:
     job: compress
@@ -117,7 +130,7 @@ def test_the_definition_language_and_its_schema_follow(tmp_path: Path) -> None:
     file.write_text(DEFINITION)
     assert isinstance(load(file).steps["data"].source, ToyStripes)  # type: ignore[attr-defined]
     text = str(json_schema())
-    assert all(kind in text for kind in ("toy_stripes", "toy_linear", "toy_round", "toy_alone"))
+    assert all(kind in text for kind in ("toy_stripes", "toy_linear", "toy_round", "toy_alone", "toy_dim"))
     file.write_text(DEFINITION.replace("count: 120", "count: 12"))
     with pytest.raises(DefinitionError, match=r"toy\.yaml:4: steps\.data\.source\.count: 12 is not 40 or more"):
         load(file)
@@ -141,3 +154,4 @@ def test_they_run_on_a_cluster(ray_cluster: None, tmp_path: Path) -> None:
     assert outcome.done, outcome.errors
     assert isinstance(model := outcome.artifacts["small"], Model)
     assert [finding.technique for finding in model.findings] == ["toy_round"]
+    assert model.recipe["augment"] == [{"kind": "toy_dim", "most": 0.3}]
