@@ -181,6 +181,25 @@ class Report(Artifact):
     evaluations: dict[str, dict[str, Any]] = {}
 
 
+class Scores(Artifact):
+    """What a model says of many rows: `part-00000.parquet` …, in the order of the source, a row for each row there.
+
+    Columns: `row` (its name), `label` and `probability` of the likeliest class, `probabilities` of all `classes` in
+    their order, or with `top` the likeliest `labels` and their `probabilities`; `reason` of a row that could not be
+    read or prepared, which has none of these; `true_label` where the source's labels were asked for.
+    """
+
+    model_sha256: str
+    classes: list[str]
+    rows: int
+    parts: int
+    rejected_rows: int
+    rejected: list[RejectedRow] = []
+    accuracy: float | None = None  # of labelled rows that could be scored
+    rows_per_second: float  # once scoring had begun
+    start_seconds: float  # until the first rows were scored
+
+
 class Endpoint(Artifact):
     """A served model: where it answers, which file answers there, and the first answer it gave."""
 

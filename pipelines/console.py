@@ -94,6 +94,12 @@ def _judged(event: Mapping[str, Any]) -> str:
     return f"{words}, p99 {event['p99_ms']:.3f} ms"
 
 
+def _rows(event: Mapping[str, Any]) -> str:
+    more = {name: value for name, value in event.items() if name not in ("rows", "rows_per_second")}
+    speed = [f"{event['rows_per_second']:,.0f} rows/s"] if "rows_per_second" in event else []
+    return ", ".join([f"rows {event['rows']:,}", *speed, *(f"{name} {_plain(value)}" for name, value in more.items())])
+
+
 def _plain(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
@@ -103,6 +109,7 @@ def _plain(value: object) -> str:
 _KNOWN: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "start": _start,
     "judged": _judged,
+    "rows": _rows,
     "answered": lambda event: f"{event['url']} answered a real request: {event['answered']}",
     "resume": lambda event: f"{event['resume']} goes on after epoch {event['after_epoch']}",
     "warning": lambda event: f"warning: {event['warning']}",

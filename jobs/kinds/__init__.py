@@ -5,6 +5,7 @@ from jobs.kinds.dataset import DatasetJob
 from jobs.kinds.deploy import Deploy
 from jobs.kinds.evaluate import Evaluate
 from jobs.kinds.report import ReportJob
+from jobs.kinds.score import Score
 from jobs.kinds.train import Train
 
-__all__ = ["Compress", "DatasetJob", "Deploy", "Evaluate", "ReportJob", "Train"]
+__all__ = ["Compress", "DatasetJob", "Deploy", "Evaluate", "ReportJob", "Score", "Train"]

@@ -11,6 +11,7 @@ from tests.benchmarks.open_dataset import OpenDataset
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.quickstart import Quickstart
 from tests.benchmarks.replica_uss import ReplicaUss
+from tests.benchmarks.score import ScoreSpeed
 from tests.benchmarks.validate import Validate
 
 BENCHMARKS: tuple[type[Benchmark], ...] = (
@@ -24,4 +25,5 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     DataParallel,
     Quickstart,
     ReplicaUss,
+    ScoreSpeed,
 )

@@ -84,6 +84,8 @@ class HuggingFace(Source):
     def _columns(self) -> _Columns:
         self.require()
         modality, content = self._content()
+        if not self._labelled:
+            return _Columns(modality, content)
         label = self._label_column()
         first = self._tables()[0][1]
         classes = read_card(self.path, self.subset).classes.get(label) or embedded_classes(first, label)
@@ -142,18 +144,20 @@ class _Columns:
 
     modality: Modality
     content: str
-    label: str
-    classes: tuple[str, ...]
+    label: str | None = None
+    classes: tuple[str, ...] = ()
 
     def rows(self, split: str, path: str, group: int | None = None, start: int = 0) -> Iterator[Row | RejectedRow]:
         """Yield the rows of a file, or of the row group after `start` rows."""
-        for number, record in read_parquet(path, [self.content, self.label], group, start):
+        wanted = [self.content] if self.label is None else [self.content, self.label]
+        for number, record in read_parquet(path, wanted, group, start):
             name = f"{files.name_of(path)} row {number}"
             try:
                 if isinstance(record, BadRow):
                     raise record
                 raw = _raw(self.modality, record[self.content])
-                yield Row(name, raw, _label(name, record[self.label], self.classes), split)
+                label = "" if self.label is None else _label(name, record[self.label], self.classes)
+                yield Row(name, raw, label, split)
             except BadRow as bad:
                 yield RejectedRow(row=name, reason=bad.reason)
 

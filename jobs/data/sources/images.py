@@ -21,7 +21,10 @@ LEFT_BY_THE_SYSTEM = {"Thumbs.db", "desktop.ini"}  # dot files are left out too;
 
 
 class Images(Source):
-    """`path/<class>/**/<file>`, or `path/<split>/<class>/**/<file>` with `splits: true`."""
+    """`path/<class>/**/<file>`, or `path/<split>/<class>/**/<file>` with `splits: true`.
+
+    Without labels, every file below `path` is a row.
+    """
 
     kind: Literal["images"] = "images"
     path: Annotated[str, Field(min_length=1, description="A folder or a URI of one")]
@@ -47,6 +50,9 @@ class Images(Source):
     def parts(self) -> Iterator[Part]:
         """Yield lists of files, which are read elsewhere."""
         self.require()
+        if not self._labelled:
+            yield from _class(self.path, "", "", None)
+            return
         if not self.splits:
             yield from _classes(self.path, "", None)
             return
@@ -76,7 +82,8 @@ def _class(folder: str, prefix: str, label: str, split: str | None) -> Iterator[
         images += sum(map(_is_an_image, names))
         yield partial(_rows, folder, prefix, names, label, split)
     if not images:
-        raise StepError(folder, "the class holds no image", "at least one", "add images or remove the folder")
+        found = f"the {'class' if label else 'folder'} holds no image"
+        raise StepError(folder, found, "at least one", "add images or remove the folder")
 
 
 def _rows(folder: str, prefix: str, names: list[str], label: str, split: str | None) -> Iterator[Row | RejectedRow]:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
+from pydantic import PrivateAttr
+
 from jobs.artifacts import RejectedRow
 from jobs.data import files
 from jobs.data.rows import Row
@@ -22,6 +24,8 @@ class Source(Choice):
 
     Importing a source is cheap: what reads the data is imported where it is read.
     """
+
+    _labelled: bool = PrivateAttr(default=True)
 
     def modality(self) -> Modality:
         """Say whether the rows are images, texts, or pairs of both."""
@@ -51,6 +55,15 @@ class Source(Choice):
         """
         for piece in pieces(self.rows(), row_size):
             yield partial(iter, piece)
+
+    def unlabelled(self) -> Self:
+        """Return this source without its labels: rows need none, and have the empty one.
+
+        A source whose rows cannot be without a label still reads it.
+        """
+        plain = self.model_copy()
+        plain._labelled = False
+        return plain
 
     def located(self, root: Path) -> Self:
         """Return this source with its relative paths taken from `root`."""

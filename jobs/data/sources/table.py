@@ -103,7 +103,8 @@ class Table(Source):
                     yield partial(self._rows, split, path, records)
 
     def _columns(self) -> list[str]:
-        return [column for column in (self.text, self.image, self.label, self.split) if column]
+        label = self.label if self._labelled else None
+        return [column for column in (self.text, self.image, label, self.split) if column]
 
     def _group(self, split: str | None, path: str, group: int, start: int) -> Iterator[Row | RejectedRow]:
         from jobs.data.sources.readers import read_parquet
@@ -125,7 +126,7 @@ class Table(Source):
             split = record.get(self.split)
             if split not in Dataset.splits:
                 raise RequestError(name, f"has split {split!r}", ", ".join(Dataset.splits))
-        label = _label(name, record.get(self.label))
+        label = _label(name, record.get(self.label)) if self._labelled else ""
         if self.image is None:
             return Row(name, self._text(record), label, split)
         image = self._image(record.get(self.image), path)

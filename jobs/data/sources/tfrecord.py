@@ -72,14 +72,16 @@ class TFRecord(Source):
     def _rows(self, split: str | None, path: str, frames: Iterable[Frame]) -> Iterator[Row | RejectedRow]:
         content = self.text or self.image
         assert content is not None, "validated when the source was made"
+        wanted = [content, self.label] if self._labelled else [content]
         for number, data, stored in frames:
             name = f"{files.name_of(path)} row {number}"
             try:
                 record = checked(data, stored)
                 if number == 1:
-                    check_names(path, [content, self.label], feature_names(record), "feature")
-                found = parse_example(record, [content, self.label])
-                yield Row(name, self._raw(found.get(content, [])), _label(name, found.get(self.label, [])), split)
+                    check_names(path, wanted, feature_names(record), "feature")
+                found = parse_example(record, wanted)
+                label = _label(name, found.get(self.label, [])) if self._labelled else ""
+                yield Row(name, self._raw(found.get(content, [])), label, split)
             except BadRow as bad:
                 yield RejectedRow(row=name, reason=bad.reason)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from jobs.artifacts import Artifact, Dataset, Endpoint, Model, Report
+from jobs.artifacts import Artifact, Dataset, Endpoint, Model, Report, Scores
 from jobs.report.blocks import Block, Code, Table
 from jobs.report.section import Artifacts, Part, only, section
-from jobs.report.wording import count, counted, item
+from jobs.report.wording import count, counted, item, percent
 
 
 @section(place=20)
@@ -44,6 +44,13 @@ def _(artifact: Model) -> str:
 @brief.register
 def _(artifact: Report) -> str:
     return f"judged {', '.join(artifact.evaluations)}" if artifact.evaluations else artifact.title
+
+
+@brief.register
+def _(artifact: Scores) -> str:
+    words = f"{counted(artifact.rows, 'row', 'rows')} scored at {artifact.rows_per_second:,.0f} a second"
+    refused = f", {counted(artifact.rejected_rows, 'row', 'rows')} left out" if artifact.rejected_rows else ""
+    return words + refused + (f", accuracy {percent(artifact.accuracy)}" if artifact.accuracy is not None else "")
 
 
 @brief.register

@@ -1,0 +1,1 @@
+"""Scoring many rows: workers that hold the served file, and the Parquet files their answers go to."""

@@ -1,0 +1,207 @@
+"""Scores a source on the cluster with Ray Data: its pieces go to workers that hold the file, answers come in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+
+from cluster.errors import EspalierError, StepError
+from cluster.folder import Folder
+from jobs.artifacts import Model, Scores
+from jobs.data.sources import Source
+from jobs.scoring.parts import LISTED, Seal, name_of, sealed, table_of, write_part
+from jobs.scoring.scorer import Block, Scorer
+
+AHEAD = 64 << 20  # bytes in flight for each worker
+TOLD = 2.0  # seconds between two reports of progress
+Batch = dict[str, Any]
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class ScoreWork:
+    """What is to be scored, and how."""
+
+    model: Folder
+    source: Source
+    labelled: bool
+    top: int | None
+    batch_size: int
+    workers: int
+    part_rows: int = 8_192  # of a part, or a few more: it ends where a block does
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A block of answers, the piece of the source they are of, and the rows of it that are done with them."""
+
+    block: Block
+    piece: int
+    offset: int
+    ends_piece: bool
+
+
+class ScoringWorker:
+    """A `Scorer` in a process of its own, as Ray Data calls it."""
+
+    def __init__(self, folder: Folder, batch_size: int) -> None:
+        self.scorer = Scorer(folder, batch_size)
+
+    def __call__(self, batch: Batch) -> Iterator[Batch]:
+        """Score one piece of the source; an EspalierError is handed on, to be raised after all rows before it."""
+        item = batch["item"][0]
+        if isinstance(item, EspalierError):
+            yield _one(item)
+            return
+        number, piece, done = item
+        try:
+            for block in self.scorer.blocks(islice(piece(), done, None)):
+                done += len(block.names)
+                yield _one(Scored(block, number, done, False))
+        except EspalierError as error:
+            yield _one(error)
+            return
+        yield _one(Scored(Block([], [], [], np.zeros((0, 0), np.float32)), number + 1, 0, True))
+
+
+def answers(work: ScoreWork, piece: int, offset: int, worker: type[ScoringWorker] = ScoringWorker) -> Iterator[Scored]:
+    """Yield what the workers answer from row `offset` of a piece of the source on, in the order of the source."""
+
+    def pieces(batch: Batch) -> Iterator[Batch]:
+        try:
+            for number, found in islice(enumerate(work.source.parts()), piece, None):
+                yield _one((number, found, offset if number == piece else 0))
+        except EspalierError as error:
+            yield _one(error)
+
+    with DataContext.current(_context(work.workers)):
+        listed = ray.data.from_items([0], override_num_blocks=1).map_batches(pieces, batch_size=1, num_cpus=0)
+        scored = listed.map_batches(
+            worker,
+            fn_constructor_args=(work.model, work.batch_size),
+            batch_size=1,
+            num_cpus=1,
+            compute=ActorPoolStrategy(size=work.workers),
+        )
+        for batch in scored.iter_batches(batch_size=None, batch_format="numpy"):
+            for item in batch["item"]:
+                if isinstance(item, EspalierError):
+                    raise item
+                yield item
+
+
+class Writer:
+    """Gathers answers into parts below `folder`, going on after those that are whole there."""
+
+    def __init__(self, work: ScoreWork, folder: Folder, tell: Tell) -> None:
+        self.work, self.folder, self.tell = work, folder, tell
+        self.classes = Model.load(work.model).classes
+        self.seals: list[Seal] = list(sealed(folder))
+        self.held: list[Block] = []
+        self.after = (self.seals[-1].piece, self.seals[-1].offset) if self.seals else (0, 0)
+        self.rows = 0
+        self.began = time.monotonic()
+        self.first: tuple[int, float] | None = None  # rows, and the time, when the first answers came
+        self.told = 0.0
+
+    def take(self, scored: Scored) -> None:
+        """Hold a block, and write a part once there are rows enough."""
+        self.after = (scored.piece, 0) if scored.ends_piece else (scored.piece, scored.offset)
+        if not scored.block.names:
+            return
+        self.held.append(scored.block)
+        self.rows += len(scored.block.names)
+        now = time.monotonic()
+        self.first = self.first or (self.rows, now)
+        if sum(len(block.names) for block in self.held) >= self.work.part_rows:
+            self.flush()
+        if now - self.told >= TOLD:
+            self.told = now
+            self.tell({"rows": self.total(), "rows_per_second": round(self.speed(), 1)})
+
+    def flush(self) -> None:
+        """Write what is held as a part."""
+        if self.held:
+            work = self.work
+            table = table_of(self.held, self.classes, work.top, work.labelled)
+            self.seals.append(write_part(self.folder, len(self.seals), table, *self.after))
+            self.held = []
+
+    def total(self) -> int:
+        """Return the rows scored, by earlier attempts too."""
+        return sum(seal.rows for seal in self.seals) + sum(len(block.names) for block in self.held)
+
+    def speed(self) -> float:
+        """Return rows a second of this attempt since the first answers came; since it began, when there are no more."""
+        if self.first is None:
+            return 0.0
+        rows, since = self.rows - self.first[0], self.first[1]
+        if not rows:
+            rows, since = self.rows, self.began
+        return rows / max(time.monotonic() - since, 1e-9)
+
+    def finish(self, out: Folder) -> Scores:
+        """Copy the parts into `out`, and return the facts."""
+        self.flush()
+        speed, rows = self.speed(), self.total()
+        rejected = sum(seal.rejected_rows for seal in self.seals)
+        if rejected == rows:
+            first = f": {self.seals[0].rejected[0].row} {self.seals[0].rejected[0].reason}" if rows else ""
+            raise StepError(
+                "the source", f"has {rows} rows, none of which can be scored{first}", "rows the model reads"
+            )
+        self.tell({"rows": rows, "rows_per_second": round(speed, 1)})
+        if rejected:
+            self.tell({"warning": f"{rejected} of {rows} rows cannot be scored: the column reason says why"})
+        for number in range(len(self.seals)):
+            out.write_bytes(name_of(number), self.folder.read_bytes(name_of(number)))
+        labelled = sum(seal.labelled for seal in self.seals)
+        model = Model.load(self.work.model)
+        return Scores(
+            model_sha256=self.work.model.sha256(model.served),
+            classes=self.classes,
+            rows=rows,
+            parts=len(self.seals),
+            rejected_rows=rejected,
+            rejected=[row for seal in self.seals for row in seal.rejected][:LISTED],
+            accuracy=sum(seal.right for seal in self.seals) / labelled if labelled else None,
+            rows_per_second=speed,
+            start_seconds=self.first[1] - self.began if self.first else 0.0,
+        )
+
+
+def score(
+    work: ScoreWork, parts: Folder, out: Folder, tell: Tell, worker: type[ScoringWorker] = ScoringWorker
+) -> Scores:
+    """Score what is not scored yet, keeping parts in `parts`, and leave the artifact's files in `out`."""
+    writer = Writer(work, parts, tell)
+    if writer.seals:
+        tell({"start": f"going on after {writer.total():,} rows"})
+    for scored in answers(work, *writer.after, worker):
+        writer.take(scored)
+    return writer.finish(out)
+
+
+def _one(thing: Any) -> Batch:
+    """Return a batch of one row that holds any Python object."""
+    item = np.empty(1, object)
+    item[0] = thing
+    return {"item": item}
+
+
+def _context(workers: int) -> DataContext:
+    context = DataContext.get_current().copy()
+    context.target_max_block_size = 1  # a row is a block of its own: pieces go out one by one
+    context.enable_progress_bars = False  # the step tells its progress
+    context.print_on_execution_start = False
+    options = context.execution_options
+    options.preserve_order = True
+    options.resource_limits = options.resource_limits.copy(object_store_memory=AHEAD * max(4, workers))
+    return context
