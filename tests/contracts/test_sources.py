@@ -117,6 +117,15 @@ def test_rows_are_labelled_named_and_of_the_modality(example: Example) -> None:
     assert all(isinstance(row.raw, wanted) and row.label and isinstance(row.label, str) for row in rows)
 
 
+def test_without_labels_the_items_are_the_same(example: Example) -> None:
+    source = Source.choose(example[0])
+    labelled, plain = (
+        [(row.name, repr(row.raw)) for row in found.rows() if isinstance(row, Row)]
+        for found in (source, source.unlabelled())
+    )
+    assert labelled == plain
+
+
 def test_rows_come_in_the_same_order_every_time(example: Example) -> None:
     source = Source.choose(example[0])
     first, again = ([row.name if isinstance(row, Row) else row.row for row in source.rows()] for _ in range(2))

@@ -30,6 +30,7 @@ def epoch(number: int, phase: str = "train") -> dict[str, Any]:
     ("event", "words"),
     [
         ({"rows": 1_797}, "rows 1,797"),
+        ({"rows": 8_192, "rows_per_second": 1_234.5}, "rows 8,192, 1,234 rows/s"),
         ({"start": "training", "epochs": 12}, "training, 12 epochs"),
         ({"start": "converting"}, "converting"),
         ({"start": "teacher", "because": ["epochs: 3 -> 4", "input 'data' changed"]},
@@ -37,6 +38,8 @@ def epoch(number: int, phase: str = "train") -> dict[str, Any]:
         (epoch(3), "train epoch 3, loss 0.1235, accuracy 0.9877, validation 0.9700, 12,346 rows/s"),
         ({"judged": "small", "accuracy": 0.98, "size_bytes": 195_888, "p99_ms": 0.32},
          "small: accuracy 0.9800, 195,888 bytes, p99 0.320 ms"),
+        ({"judged": "small", "accuracy": 0.98, "accuracy_low": 0.97, "accuracy_high": 0.99, "size_bytes": 9,
+          "p99_ms": 0.32}, "small: accuracy 0.9800 (0.9700 to 0.9900), 9 bytes, p99 0.320 ms"),
         ({"answered": "9", "url": "http://127.0.0.1:8000/x"}, "http://127.0.0.1:8000/x answered a real request: 9"),
         ({"serving": "http://127.0.0.1:8000/x"}, "serving http://127.0.0.1:8000/x"),
         ({"resume": "train", "after_epoch": 3}, "train goes on after epoch 3"),

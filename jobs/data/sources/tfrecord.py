@@ -80,8 +80,9 @@ class TFRecord(Source):
                 if number == 1:
                     check_names(path, wanted, feature_names(record), "feature")
                 found = parse_example(record, wanted)
+                raw = self._raw(found.get(content, []))
                 label = _label(name, found.get(self.label, [])) if self._labelled else ""
-                yield Row(name, self._raw(found.get(content, [])), label, split)
+                yield Row(name, raw, label, split)
             except BadRow as bad:
                 yield RejectedRow(row=name, reason=bad.reason)
 
