@@ -27,6 +27,8 @@ def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
     size = tokenizer.get_vocab_size()
     if size != rows:
         raise RequestError(str(found), f"has {size} tokens", f"{rows}, the vocabulary of the model")
+    if (largest := max(tokenizer.get_vocab().values())) >= rows:
+        raise RequestError(str(found), f"has a token {largest}", f"tokens 0 to {rows - 1}")
     for token in SPECIAL + FRAME:
         if tokenizer.token_to_id(token) is None:
             raise RequestError(str(found), f"has no token {token}", ", ".join(SPECIAL + FRAME))

@@ -48,7 +48,7 @@ class Bert(Backbone):
     length: Annotated[int, Field(ge=4, le=4_096, description="Word pieces a text is cut or padded to")] = 64
     pooling: Literal["mean", "cls", "pooler"] = "mean"
     dropout: Annotated[float, Field(ge=0, lt=1, description="Inside the encoder, as BERT has it")] = 0.1
-    stochastic_depth: Annotated[float, Field(ge=0, lt=1, description="Share of rows the last layer is skipped for")] = 0
+    stochastic_depth: Annotated[float, Field(ge=0, lt=1, description="Share of rows that skip the last layer")] = 0.0
     weights: Annotated[str | None, Field(min_length=1, description="A Hugging Face folder, or a URI of one")] = None
 
     @model_validator(mode="after")

@@ -71,6 +71,13 @@ def test_another_length_is_encoded_afresh(texts: Dataset, word_pieces: WordPiece
     assert encoded(texts, longer, "test", tmp_path).x.shape[1] == 20
 
 
+def test_a_frame_is_encoded_afresh(texts: Dataset, tmp_path: Path) -> None:
+    framed = fit_word_pieces(texts, tmp_path, 400, 12, framed=True)
+    bare = framed.model_copy(update={"framed": False})
+    assert (encoded(texts, framed, "test", tmp_path).x[:, 0] == 2).all()
+    assert (encoded(texts, bare, "test", tmp_path).x[:, 0] != 2).all()
+
+
 def test_processes_at_once_share_one_file(texts: Dataset, word_pieces: WordPieces, tmp_path: Path) -> None:
     command = [sys.executable, "-c", ENCODE, str(texts.folder), str(tmp_path), word_pieces.model_dump_json()]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]

@@ -75,6 +75,12 @@ def test_a_vocabulary_of_another_size_than_the_model_is_refused(folder: Path) ->
     assert refusal(folder, 99) == f"HF/vocab.txt: has {len(WORDS)} tokens, wanted 99, the vocabulary of the model"
 
 
+def test_a_token_beyond_the_embeddings_is_refused(folder: Path) -> None:
+    numbers = {word: number if word != "oak" else 40 for number, word in enumerate(WORDS)}
+    Tokenizer(models.WordPiece(numbers, unk_token="[UNK]")).save(str(folder / "tokenizer.json"))
+    assert refusal(folder) == f"HF/tokenizer.json: has a token 40, wanted tokens 0 to {len(WORDS) - 1}"
+
+
 def test_tokens_that_are_missing_or_elsewhere_are_refused(folder: Path) -> None:
     without = [word if word != "[SEP]" else "sep" for word in WORDS]
     (folder / "vocab.txt").write_text("\n".join(without))

@@ -139,6 +139,8 @@ def test_another_architecture_is_refused(changes: dict[str, Any], message: str, 
 
 def test_what_is_no_hugging_face_folder_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none") == "HF: has no config.json, wanted a Hugging Face folder"
+    (tmp_path / "file").touch()
+    assert refusal(tmp_path / "file") == "HF: has no config.json, wanted a Hugging Face folder"
     (tmp_path / "config.json").write_text("[1")
     assert refusal(tmp_path).startswith("HF/config.json: is not JSON (")
     (tmp_path / "config.json").write_text("[1]")
