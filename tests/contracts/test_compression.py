@@ -89,7 +89,7 @@ class Trained(dict[str, tuple[Folder, Folder]]):
         spec = ModelSpec.model_validate({"backbone": BACKBONES[kind]})
         (root := self.root / kind).mkdir()
         if spec.backbone.inputs():
-            image_module(root / "module")
+            image_module(root / "module", filters=64)  # larger than the student
             spec = spec.model_copy(update={"backbone": spec.backbone.located(root)})
         data = self.data["large" if kind in LARGE else spec.backbone.modality]
         out = Folder.parse(str(root / "model"))

@@ -18,21 +18,21 @@ from cluster.folder import Folder
 GUESSLANG = Path(__file__).parent / "guesslang"  # not ours; see its README
 
 
-def image_module(folder: Path, height: int = 8, width: int | None = 8, channels: int = 1) -> Path:
+def image_module(folder: Path, height: int = 8, width: int | None = 8, channels: int = 1, filters: int = 8) -> Path:
     """Export a convolution that says of itself what can be trained, with dropout in training."""
     import tensorflow as tf
 
     draws = np.random.default_rng(0)
     module = tf.train.Checkpoint()
-    module.kernel = tf.Variable(draws.normal(0, 0.4, (3, 3, channels, 8)).astype("float32"), name="logits/kernel")
-    module.shift = tf.Variable(draws.normal(0, 0.4, 8).astype("float32"), name="logits/kernel", trainable=False)
+    module.kernel = tf.Variable(draws.normal(0, 0.4, (3, 3, channels, filters)).astype("float32"), name="logits/kernel")
+    module.shift = tf.Variable(draws.normal(0, 0.4, filters).astype("float32"), name="logits/kernel", trainable=False)
     module.variables, module.trainable_variables = [module.kernel, module.shift], [module.kernel]
 
     @tf.function  # type: ignore[untyped-decorator]
     def call(images: Any, training: bool = False) -> Any:
         made = tf.nn.relu(tf.nn.conv2d(images, module.kernel, 1, "SAME") + module.shift)
         made = tf.nn.dropout(made, 0.1) if training else made
-        return tf.reshape(tf.nn.max_pool2d(made, 2, 2, "SAME"), [-1, 128])
+        return tf.reshape(tf.nn.max_pool2d(made, 2, 2, "SAME"), [-1, 16 * filters])
 
     for training in (True, False):
         call.get_concrete_function(
