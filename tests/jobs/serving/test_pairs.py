@@ -14,12 +14,15 @@ from starlette.requests import Request
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Model
 from jobs.data.preprocess import ImageAndText
-from jobs.data.rows import Pair
+from jobs.data.rows import Pair, Row
+from jobs.data.sources import Table
 from jobs.models.model import ModelSpec, build, weights_of
 from jobs.product import Product, golden_of, write_model
 from jobs.runtime.classifier import Classifier, golden_rows
+from jobs.scoring.scorer import Scorer
 from jobs.serving.replica import Replica
 from jobs.strategies import Single
+from tests.jobs.data.making import pair_table
 from tests.pipelines.commands.conftest import Espalier, espalier  # noqa: F401  a fixture
 from tests.rig import TINY
 
@@ -93,3 +96,13 @@ def test_predict_takes_the_image_and_its_text(
     assert json.loads(said.out)["predictions"] == Classifier(Model.load(model), model.path).classify([pair])
     said = espalier("predict", model, tmp_path / "photo.png")
     assert (said.code, said.err) == (2, "error: the model: was given an image, wanted an image and a text\n")
+
+
+def test_pairs_are_scored_as_they_are_answered(model: Folder, tmp_path: Path) -> None:
+    source = Table(path=str(pair_table(tmp_path / "t.parquet", 20)), image="image", text="text")
+    rows = list(source.rows())
+    (block,) = Scorer(model, 8).blocks([*rows, Row("broken", Pair(b"", "text"), "even ray")])
+    assert block.reasons == [None] * 20 + ["has an image that is empty"]
+    items = [row.raw for row in rows if isinstance(row, Row) and isinstance(row.raw, Pair)]
+    answers = Classifier(Model.load(model), model.path).classify([*items])
+    assert block.probabilities[:20].max(1).tolist() == pytest.approx([answer["probability"] for answer in answers])
