@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -40,12 +40,11 @@ class ScoreWork:
 
 @dataclass(frozen=True)
 class Scored:
-    """A block of answers, the piece of the source they are of, and the rows of it that are done with them."""
+    """A block of answers, and the place in the source after it: a piece, and rows of that piece."""
 
     block: Block
     piece: int
     offset: int
-    ends_piece: bool
 
 
 class ScoringWorker:
@@ -62,13 +61,11 @@ class ScoringWorker:
             return
         number, piece, done = item
         try:
-            for block in self.scorer.blocks(islice(piece(), done, None)):
+            for block, is_last in _ending(self.scorer.blocks(islice(piece(), done, None))):
                 done += len(block.names)
-                yield _one(Scored(block, number, done, False))
+                yield _one(Scored(block, number + 1, 0) if is_last else Scored(block, number, done))
         except EspalierError as error:
             yield _one(error)
-            return
-        yield _one(Scored(Block([], [], [], np.zeros((0, 0), np.float32)), number + 1, 0, True))
 
 
 def answers(work: ScoreWork, piece: int, offset: int, worker: type[ScoringWorker] = ScoringWorker) -> Iterator[Scored]:
@@ -113,9 +110,7 @@ class Writer:
 
     def take(self, scored: Scored) -> None:
         """Hold a block, and write a part once there are rows enough."""
-        self.after = (scored.piece, 0) if scored.ends_piece else (scored.piece, scored.offset)
-        if not scored.block.names:
-            return
+        self.after = (scored.piece, scored.offset)
         self.held.append(scored.block)
         self.rows += len(scored.block.names)
         now = time.monotonic()
@@ -187,6 +182,16 @@ def score(
     for scored in answers(work, *writer.after, worker):
         writer.take(scored)
     return writer.finish(out)
+
+
+def _ending(blocks: Iterable[Block]) -> Iterator[tuple[Block, bool]]:
+    """Yield each block, and whether it is the last."""
+    rest = iter(blocks)
+    held = next(rest, None)
+    while held is not None:
+        following = next(rest, None)
+        yield held, following is None
+        held = following
 
 
 def _one(thing: Any) -> Batch:

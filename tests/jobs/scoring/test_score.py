@@ -167,8 +167,8 @@ def test_the_job_leaves_an_artifact(ray_cluster: None, model: Folder, tmp_path: 
 
 def test_parts_go_to_an_object_store(ray_cluster: None, model: Folder, tmp_path: Path, s3_root: Folder) -> None:
     """The processes of the shared cluster know no keys of the store, so this one gathers what they answer."""
-    work = work_of(model, table(lines(tmp_path / "t.jsonl", 300)), part_rows=128)
+    work = work_of(model, table(lines(tmp_path / "t.jsonl", 256)), part_rows=128)
     made = score(work, s3_root / "parts", s3_root / "out", lambda event: None)
-    assert sorted((s3_root / "out").files()) == [f"part-{number:05}.parquet" for number in range(3)]
+    assert sorted((s3_root / "out").files()) == [f"part-{number:05}.parquet" for number in range(2)]
     fetched = Folder(str((s3_root / "out").fetch()))
-    assert len(rows_of(made.at(fetched))) == 300
+    assert len(rows_of(made.at(fetched))) == 256
