@@ -5,11 +5,14 @@ pyarrow is imported only for a path with a scheme.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from cluster.errors import RequestError
+
+SMALL = 1 << 20  # bytes
 
 
 def is_uri(path: str) -> bool:
@@ -69,19 +72,27 @@ def open_binary(path: str) -> IO[bytes]:
     return io.BufferedReader(system.open_input_file(inner), 1 << 20)
 
 
+def read_at_most(path: str, most: int) -> bytes:
+    """Return the content of the file at `path`; of a larger one, `most` bytes and one more."""
+    with open_binary(path) as stream:
+        raw = stream.read(SMALL)  # what is asked for is allocated, however small the file
+        return raw if len(raw) < SMALL else raw + stream.read(most + 1 - len(raw))
+
+
 def children(folder: str) -> tuple[list[str], list[str]]:
     """Return the names of the folders and of the files directly in `folder`, each sorted."""
     if not is_uri(folder):
         if Path(folder).is_file():
             raise RequestError(folder, "is a file", "a folder", "an archive must be unpacked first")
-        entries = sorted(Path(folder).iterdir())
-        return [e.name for e in entries if e.is_dir()], [e.name for e in entries if not e.is_dir()]
+        with os.scandir(folder) as entries:  # which asks the system once a folder, not once a file
+            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+        return [name for name, is_folder in found if is_folder], [name for name, is_folder in found if not is_folder]
     from pyarrow.fs import FileSelector, FileType
 
     system, inner = _system(folder)
-    found = sorted(system.get_file_info(FileSelector(inner)), key=lambda info: info.path)
-    folders = [info.base_name for info in found if info.type == FileType.Directory]
-    return folders, [info.base_name for info in found if info.type != FileType.Directory]
+    infos = sorted(system.get_file_info(FileSelector(inner)), key=lambda info: info.path)
+    folders = [info.base_name for info in infos if info.type == FileType.Directory]
+    return folders, [info.base_name for info in infos if info.type != FileType.Directory]
 
 
 def size(path: str) -> int:

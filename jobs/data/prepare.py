@@ -67,13 +67,15 @@ class Pool:
     """The rows of one split so far."""
 
     writer: ShardWriter | PairWriter
-    hashes: array[int] = field(default_factory=lambda: array("Q"))
+    hashes: array[int] = field(default_factory=lambda: array("Q"))  # 64 bits a row, by which duplicates are found
+    digest: Any = field(default_factory=hashlib.sha256)  # over the rows' digests and labels in their order
     labels: Counter[int] = field(default_factory=Counter)
 
     def extend(self, other: Pool) -> None:
         """Take all rows of `other`."""
         self.writer.extend(other.writer)  # type: ignore[arg-type]  # both are of the same rows
         self.hashes.extend(other.hashes)
+        self.digest.update(other.digest.digest())
         self.labels.update(other.labels)
 
 
@@ -81,7 +83,8 @@ class Intake:
     """Takes prepared rows block by block, then closes them into shards."""
 
     def __init__(self, job: DatasetJob, wanted: Wanted, folder: Path, tell: Tell) -> None:
-        self._job, self._size, self._folder, self._tell = job, wanted.size, folder, tell
+        self._job, self._folder, self._tell = job, folder, tell
+        self._shape = [wanted.size.height, wanted.size.width, wanted.size.channels] if wanted.size else None
         self._dealer = Stratifier(job.split.validation, job.split.test, job.split.seed)
         self._pools: dict[str, Pool] = {}
         self._labels: dict[str, int] = {}  # in the order they came
@@ -126,8 +129,8 @@ class Intake:
             modality=self._job.source.modality(),
             classes=classes,
             rows={split: pool.writer.rows for split, pool in pools.items()},
-            image=[self._size.height, self._size.width, self._size.channels] if self._size else None,
-            digest=_digest(self._folder, list(pools)),
+            image=self._shape,
+            digest=self._digest(pools),
             rejected=self._rejected,
             rejected_rows=self._rejections,
             overlaps=self._overlaps(pools),
@@ -148,7 +151,9 @@ class Intake:
         pool = self._pools[name]
         labels = [self._labels[block.labels[row]] for row in rows]
         _append(pool.writer, contents, labels)
-        pool.hashes.extend(block.hashes[row] for row in rows)
+        for row in rows:
+            pool.hashes.append(int.from_bytes(block.digests[row][:8], "little"))
+            pool.digest.update(block.digests[row] + block.labels[row].encode() + b"\0")
         pool.labels.update(labels)
 
     def _splits(self) -> dict[str, Pool]:
@@ -198,6 +203,13 @@ class Intake:
                         "mend the label, or move rows of it to train",
                     )
 
+    def _digest(self, pools: dict[str, Pool]) -> str:
+        """Return a digest of all rows in order, gathered while they passed: no shard is read again for it."""
+        whole = hashlib.sha256(f"{self._job.source.modality()} {self._shape}\n".encode())
+        for split, pool in pools.items():
+            whole.update(f"{split} {pool.writer.rows} {pool.digest.hexdigest()}\n".encode())
+        return whole.hexdigest()
+
     def _overlaps(self, pools: dict[str, Pool]) -> list[Overlap]:
         hashes = {split: np.frombuffer(pool.hashes, np.uint64) for split, pool in pools.items()}
         found = []
@@ -226,12 +238,3 @@ def _append(writer: ShardWriter | PairWriter, contents: list[Content], labels: l
 
 def _parts(content: Content) -> tuple[str | NDArray[np.uint8], ...]:
     return content if isinstance(content, tuple) else (content,)
-
-
-def _digest(folder: Path, splits: list[str]) -> str:
-    whole = hashlib.sha256()
-    for name in (name for split in splits for name in (split, f"{split}.text")):
-        if (file := folder / f"{name}.arrow").exists():
-            with file.open("rb") as shard:
-                whole.update(f"{name} {hashlib.file_digest(shard, 'sha256').hexdigest()}\n".encode())
-    return whole.hexdigest()

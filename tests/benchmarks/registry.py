@@ -9,6 +9,8 @@ from tests.benchmarks.feed_jpeg import FeedJpeg
 from tests.benchmarks.harness import Benchmark
 from tests.benchmarks.open_dataset import OpenDataset
 from tests.benchmarks.plan import Plan
+from tests.benchmarks.prepare_images import PrepareImages
+from tests.benchmarks.prepare_memory import PrepareMemory, PrepareMemoryNodes
 from tests.benchmarks.quickstart import Quickstart
 from tests.benchmarks.replica_uss import ReplicaUss
 from tests.benchmarks.score import ScoreSpeed
@@ -22,6 +24,9 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     FeedNumpy,
     FeedJpeg,
     OpenDataset,
+    PrepareImages,
+    PrepareMemory,
+    PrepareMemoryNodes,
     DataParallel,
     Quickstart,
     ReplicaUss,

@@ -6,7 +6,6 @@ What is kept of a row is a cleaned text, pixels of the size wanted, or both. Not
 from __future__ import annotations
 
 import hashlib
-from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,7 +83,7 @@ class Block:
     contents: list[Content] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     splits: list[str | None] = field(default_factory=list)
-    hashes: array[int] = field(default_factory=lambda: array("Q"))  # 64 bits each, by which duplicates are found
+    digests: list[bytes] = field(default_factory=list)  # SHA-256 of the contents
     rejected: list[RejectedRow] = field(default_factory=list)
     spoiled: set[str] = field(default_factory=set)  # labels of rows that could be read and not be prepared
     size: int = 0  # bytes of content
@@ -112,8 +111,8 @@ class Block:
         self.contents.append(content)
         self.labels.append(row.label)
         self.splits.append(row.split)
-        hashed, size = _hashed(content)
-        self.hashes.append(hashed)
+        digest, size = _digested(content)
+        self.digests.append(digest)
         self.size += size
 
 
@@ -132,11 +131,11 @@ def blocks(rows: Iterable[Row | RejectedRow], wanted: Wanted, node: str = "") ->
     yield block
 
 
-def _hashed(content: Content) -> tuple[int, int]:
-    """Return (hash, bytes) of what is kept of a row: of a pair, of both parts."""
-    hashed, size = hashlib.blake2b(digest_size=8), 0
+def _digested(content: Content) -> tuple[bytes, int]:
+    """Return (SHA-256, bytes) of what is kept of a row: of a pair, of both parts."""
+    digest, size = hashlib.sha256(), 0
     for part in content if isinstance(content, tuple) else (content,):
         raw = part.encode() if isinstance(part, str) else part.data
-        hashed.update(raw)
+        digest.update(raw)
         size += len(raw) if isinstance(raw, bytes) else raw.nbytes
-    return int.from_bytes(hashed.digest(), "little"), size
+    return digest.digest(), size

@@ -92,8 +92,7 @@ def _rows(folder: str, prefix: str, names: list[str], label: str, split: str | N
             yield RejectedRow(row=prefix + name, reason=f"is not one of {', '.join(EXTENSIONS)}")
             continue
         try:
-            with files.open_binary(files.join(folder, name)) as stream:
-                raw = stream.read(LARGEST_FILE + 1)  # one more, so that decoding refuses it
+            raw = files.read_at_most(files.join(folder, name), LARGEST_FILE)
         except OSError as error:
             yield RejectedRow(row=prefix + name, reason=f"cannot be read ({error.strerror or error})")
             continue

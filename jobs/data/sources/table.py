@@ -153,8 +153,7 @@ class Table(Source):
         if value.startswith("/") or files.is_uri(value) or ".." in PurePosixPath(value).parts:
             raise BadRow(f"names {value!r}, which is not below the folder of the images")
         try:
-            with files.open_binary(files.join(folder, value)) as stream:
-                return stream.read(LARGEST_FILE + 1)
+            return files.read_at_most(files.join(folder, value), LARGEST_FILE)
         except OSError as error:
             raise BadRow(f"names {value!r}, which cannot be read ({error.strerror or error})") from None
 
