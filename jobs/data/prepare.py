@@ -117,7 +117,8 @@ class Intake:
 
     def finish(self) -> Dataset:
         """Check the whole, write the shards, and return the facts."""
-        self._tell({"rows": self._rows} | ({} if "" in self._nodes else {"nodes": dict(self._nodes)}))
+        nodes = [f"{node[:12]} prepared {rows}" for node, rows in self._nodes.items() if node]
+        self._tell({"rows": self._rows} | ({"nodes": nodes} if nodes else {}))
         self._check_rejections()
         pools = self._splits()
         self._check_labels(pools)

@@ -9,7 +9,6 @@ SHA-256 of the file is compared when a step is reused, not here.
 from __future__ import annotations
 
 import atexit
-import errno
 import fcntl
 import hashlib
 import json
@@ -28,7 +27,7 @@ from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder, node_cache
 
 BLOCK = 256 << 10  # bytes that are fetched and marked at once at least: a row asked for brings no more than it must
-RUN = 16  # blocks that follow one another and are fetched with one request
+RUN = 16  # blocks that are fetched with one request at most, and locked together
 READERS = 16  # requests at once for rows that are waited for
 AHEAD = 2  # requests at once for rows that are not asked for yet
 
@@ -42,17 +41,19 @@ class RemoteFile:
         facts = folder.facts(name)
         if facts is None:
             raise StepError(f"{folder}/{name}", "does not exist", "a shard", "the data set has no such split")
+        if not facts.size:
+            raise StepError(f"{folder}/{name}", "is empty", "a shard", "make the data set afresh")
         self.name, self.size, self.fetched = f"{folder}/{name}", facts.size, 0  # blocks fetched by this process
         self._read = folder.reader(name)
         key = hashlib.sha256(json.dumps([str(folder), name, facts, BLOCK]).encode()).hexdigest()
         place = node_cache() / "streamed" / key
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = _sized(place / "data", facts.size)
-        self._lock = _sized(place / "lock", 0)
+        self._locks = place / "locks"
+        self._locks.mkdir(mode=0o700, exist_ok=True)
         self.marks = np.memmap(_sized(place / "marks", self.blocks), np.uint8, "r+")
         self.content = np.memmap(self._file, np.uint8, "r")
-        self._busy: set[int] = set()  # blocks that a thread of this process is at
-        self._turn = threading.Condition()
+        self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(READERS)
         self._stopped = threading.Event()
         self._ahead: list[threading.Thread] = []
@@ -113,7 +114,7 @@ class RemoteFile:
     def _fetch(self, run: tuple[int, int], wait: bool) -> bool:
         """Fetch the blocks of a run that are missing; False when another process is at it and `wait` is not set."""
         first, stop = run
-        with self._held(first, stop, wait) as held:
+        with self._held(first // RUN, wait) as held:
             missing = first + np.flatnonzero(self.marks[first:stop] == 0) if held else np.empty(0, np.int64)
             for start, end in _runs(missing):
                 offset = start * BLOCK
@@ -124,35 +125,20 @@ class RemoteFile:
                 os.pwrite(self._file.fileno(), data, offset)
                 os.fdatasync(self._file.fileno())
                 self.marks[start:end] = 1
-                self.fetched += end - start
+                with self._turn:
+                    self.fetched += end - start
         return held
 
     @contextmanager
-    def _held(self, first: int, stop: int, wait: bool) -> Iterator[bool]:
-        """Hold the blocks, against this process's threads and against other processes; yield whether they are."""
-        blocks = set(range(first, stop))
-        with self._turn:
-            self._turn.wait_for(lambda: not self._busy & blocks)
-            self._busy |= blocks
-        try:
-            yield self._locked(first, stop, wait)
-        finally:
-            fcntl.lockf(self._lock, fcntl.LOCK_UN, stop - first, first)
-            with self._turn:
-                self._busy -= blocks
-                self._turn.notify_all()
-
-    def _locked(self, first: int, stop: int, wait: bool) -> bool:
-        try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), stop - first, first)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            # The system takes all threads of a process for one, and may see a circle that is none. Fetching a block
-            # twice does no harm.
-            if error.errno != errno.EDEADLK:
-                raise
-        return True
+    def _held(self, run: int, wait: bool) -> Iterator[bool]:
+        """Hold a run against other threads and processes; yield whether it is held. Who is killed lets go."""
+        with (self._locks / str(run)).open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
 
 
 def _sized(path: Any, size: int) -> Any:
@@ -162,15 +148,15 @@ def _sized(path: Any, size: int) -> Any:
     return file
 
 
-def _next(todo: Iterator[tuple[int, int]], turn: threading.Condition) -> tuple[int, int] | None:
+def _next(todo: Iterator[tuple[int, int]], turn: threading.Lock) -> tuple[int, int] | None:
     with turn:
         return next(todo, None)
 
 
 def _runs(blocks: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return (first, after the last) of blocks that follow one another, at most RUN in one."""
+    """Return (first, after the last) of blocks that follow one another within a run, which is locked as one."""
     if not len(blocks):
         return []
-    ends = [0, *(np.flatnonzero(np.diff(blocks) != 1) + 1).tolist(), len(blocks)]
-    spans = [(int(blocks[start]), int(blocks[end - 1]) + 1) for start, end in pairwise(ends)]
-    return [(at, min(at + RUN, end)) for start, end in spans for at in range(start, end, RUN)]
+    apart = (np.diff(blocks) != 1) | (blocks[1:] % RUN == 0)
+    ends = [0, *(np.flatnonzero(apart) + 1).tolist(), len(blocks)]
+    return [(int(blocks[start]), int(blocks[end - 1]) + 1) for start, end in pairwise(ends)]

@@ -99,7 +99,7 @@ class Table(Source):
                 for group, start in enumerate(group_starts(path)):
                     yield partial(self._group, split, path, group, start)
             else:
-                for records in pieces(READERS[self._format(path)](path, self._columns()), lambda record: 0):
+                for records in pieces(READERS[self._format(path)](path, self._columns()), _size):
                     yield partial(self._rows, split, path, records)
 
     def _columns(self) -> list[str]:
@@ -163,6 +163,12 @@ class Table(Source):
 
     def _format(self, path: str) -> Format:
         return self.format or FORMATS[PurePosixPath(files.name_of(path)).suffix.lower()]
+
+
+def _size(record: Record) -> int:
+    """Return about how many characters a record holds."""
+    _, fields = record
+    return 0 if isinstance(fields, BadRow) else sum(len(value) for value in fields.values() if isinstance(value, str))
 
 
 def _label(name: str, value: object) -> str:

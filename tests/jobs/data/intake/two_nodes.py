@@ -40,10 +40,14 @@ def compared(job: DatasetJob, out: Path) -> dict[str, Any]:
     """Return whether both ways end alike, and of the two nodes how many rows each prepared."""
     alone, told_alone = outcome(job, out / "alone", False)
     spread, told = outcome(job, out / "spread", True)
-    nodes: dict[str, int] = next((event["nodes"] for event in told if "nodes" in event), {})
+    nodes: list[str] = next((event["nodes"] for event in told if "nodes" in event), [])
     told = [{name: value for name, value in event.items() if name != "nodes"} for event in told]
     summary: dict[str, Any] = {name: alone[name] for name in ("rows", "rejected", "image", "error") if name in alone}
-    return {"alike": alone == spread and told == told_alone, "nodes": sorted(nodes.values()), **summary}
+    return {
+        "alike": alone == spread and told == told_alone,
+        "nodes": [int(node.split()[-1]) for node in nodes],
+        **summary,
+    }
 
 
 def main(root: Path, uri: str) -> None:

@@ -183,6 +183,9 @@ def test_a_shard_that_is_no_arrow_file_or_ends_early_is_refused(s3_root: Folder)
     s3_root.write_bytes("bad.arrow", bytes(3 * BLOCK))
     with pytest.raises(StepError, match=r"bad\.arrow: is not an Arrow file \(.*\), wanted a shard; make the data set"):
         open_rows(s3_root, "bad.arrow")
+    s3_root.write_bytes("none.arrow", b"")
+    with pytest.raises(StepError, match=r"none\.arrow: is empty, wanted a shard; make the data set afresh$"):
+        open_rows(s3_root, "none.arrow")
     with pytest.raises(StepError, match=rf"train\.arrow: ends after {2 * BLOCK + 5} bytes, wanted {4 * BLOCK}, as it"):
         RemoteFile(Shrunk(), "train.arrow").need(np.array([BLOCK]), np.array([3 * BLOCK]))
 
