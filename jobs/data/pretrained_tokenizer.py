@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from cluster.errors import RequestError
 from jobs.data.text import FRAME, LONGEST_WORD, SPECIAL, frame
 
+PADDED = 128  # embeddings are often filled up with unused rows to a multiple of 8, 64 or 128
 FILES = ("tokenizer.json", "vocab.txt")
 
 
@@ -18,14 +19,15 @@ def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
     """Read `tokenizer.json`, or else `vocab.txt`, for a model with `rows` embeddings.
 
     RequestError when there is neither, when it is no WordPiece tokenizer with BERT's special tokens and `[PAD]` first,
-    or when it has not as many tokens as the model has rows.
+    or when it has not as many tokens as the model has rows; rows that only fill up to a multiple of 8 are fine.
     """
     found = next((folder / name for name in FILES if (folder / name).exists()), None)
     if found is None:
         raise RequestError(str(folder), "has no tokenizer", " or ".join(FILES))
     tokenizer = _from_json(found) if found.suffix == ".json" else _from_vocabulary(found, _settings(folder))
     size = tokenizer.get_vocab_size()
-    if size != rows:
+    fills_up = rows % 8 == 0 and 0 < rows - size < PADDED
+    if size != rows and not fills_up:
         raise RequestError(str(found), f"has {size} tokens", f"{rows}, the vocabulary of the model")
     if (largest := max(tokenizer.get_vocab().values())) >= rows:
         raise RequestError(str(found), f"has a token {largest}", f"tokens 0 to {rows - 1}")

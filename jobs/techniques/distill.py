@@ -21,7 +21,8 @@ class Distill(Recipe, Teaches):
     """Train `student` on the teacher's logits and the labels; the model so far is the teacher.
 
     The loss of a row is (1-α)·cross-entropy + α·T²·KL(teacher ‖ student), both softened by the temperature T. The
-    teacher answers once, for all rows, before the student starts.
+    teacher answers once, for all rows, before the student starts: `augment` changes what the student reads, not what
+    the teacher said of the row.
     """
 
     kind: Literal["distill"] = "distill"

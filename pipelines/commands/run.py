@@ -54,7 +54,9 @@ def run(
         outcome, code = _run(pipeline, planned, address, as_json)
         states = outcome.states
         made = {name: artifact.folder for name, artifact in outcome.artifacts.items()}
-        tell_errors(outcome.errors if code != STOPPED else {}, definition)
+        options = [part for value in sets or [] for part in ("--set", value)]
+        options += ["--store", store] if store != RUNS else []
+        tell_errors(outcome.errors if code != STOPPED else {}, definition, options)
     sum_up(states, time.monotonic() - began, as_json)
     if not as_json:
         tell_afterwords(pipeline, made, ended=address_of(address) is None)

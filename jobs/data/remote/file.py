@@ -99,7 +99,7 @@ class RemoteFile:
     def _walk(self, todo: Iterator[tuple[int, int]]) -> None:
         try:
             self._fetch_all(todo)
-        except EspalierError:
+        except (EspalierError, OSError):
             return  # whoever needs the rows asks for them again, and is told
 
     def _fetch_all(self, todo: Iterator[tuple[int, int]]) -> None:

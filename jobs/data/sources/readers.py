@@ -21,6 +21,7 @@ from jobs.data.rows import BadRow
 Record = tuple[int, Mapping[str, Any] | BadRow]
 Records = Iterator[Record]
 LONGEST_LINE = 16 << 20  # bytes of a JSON line; characters of a CSV field
+MOST_AT_ONCE = 1 << 30  # bytes
 BATCH = 256  # rows of Parquet in memory at once
 
 
@@ -85,10 +86,19 @@ def read_parquet(path: str, columns: list[str], group: int | None = None, start:
         check_names(path, columns, table.schema_arrow.names)
         _refuse_extensions(path, table.schema_arrow, columns)
         number = start
-        for batch in table.iter_batches(BATCH, columns=columns, row_groups=groups):
+        for batch in table.iter_batches(_rows_at_once(table.metadata, columns), columns=columns, row_groups=groups):
             for record in _records(batch):
                 number += 1
                 yield number, record
+
+
+def _rows_at_once(metadata: Any, columns: list[str]) -> int:
+    """Return how many rows are read at once: few, where a dictionary may hold one long value for all of them."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    chunks = (group.column(number) for group in groups for number in range(metadata.num_columns))
+    wanted = (c for c in chunks if c.has_dictionary_page and c.path_in_schema.split(".")[0] in columns)
+    longest = max((chunk.total_uncompressed_size for chunk in wanted), default=0)
+    return max(1, min(BATCH, MOST_AT_ONCE // max(1, longest)))
 
 
 def group_starts(path: str) -> list[int]:

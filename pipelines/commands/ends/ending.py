@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cluster.errors import EspalierError, StepError
@@ -25,12 +26,13 @@ def exit_code(errors: Iterable[BaseException]) -> int:
     return codes.pop() if len(codes) == 1 else StepError.exit_code
 
 
-def tell_errors(errors: Mapping[str, BaseException], definition: Path) -> None:
-    """Print each failed step's error, and where the rest of it is."""
+def tell_errors(errors: Mapping[str, BaseException], definition: Path, options: Sequence[str]) -> None:
+    """Print each failed step's error, and the command that shows its log; `options` are those of the run it needs."""
     for name, error in errors.items():
         text = str(error) if isinstance(error, EspalierError) else f"{type(error).__name__}: {error}"
         text = text.removeprefix(f"step '{name}': ")
-        print(f"error: step '{name}' failed: {text}\nits log: espalier logs {definition} {name}", file=sys.stderr)
+        again = shlex.join(["espalier", "logs", str(definition), name, *options])
+        print(f"error: step '{name}' failed: {text}\nits log: {again}", file=sys.stderr)
 
 
 def sum_up(states: Mapping[str, str], seconds: float, as_json: bool) -> None:

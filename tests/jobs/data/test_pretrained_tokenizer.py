@@ -75,6 +75,13 @@ def test_a_vocabulary_of_another_size_than_the_model_is_refused(folder: Path) ->
     assert refusal(folder, 99) == f"HF/vocab.txt: has {len(WORDS)} tokens, wanted 99, the vocabulary of the model"
 
 
+def test_embeddings_filled_up_to_a_multiple_of_eight_are_fine(folder: Path) -> None:
+    filled = len(WORDS) + 8 - len(WORDS) % 8
+    assert read_tokenizer(folder, filled).get_vocab_size() == len(WORDS)
+    assert refusal(folder, filled + 1).endswith(f"wanted {filled + 1}, the vocabulary of the model")
+    assert refusal(folder, filled + 128).endswith(f"wanted {filled + 128}, the vocabulary of the model")
+
+
 def test_a_token_beyond_the_embeddings_is_refused(folder: Path) -> None:
     numbers = {word: number if word != "oak" else 40 for number, word in enumerate(WORDS)}
     Tokenizer(models.WordPiece(numbers, unk_token="[UNK]")).save(str(folder / "tokenizer.json"))

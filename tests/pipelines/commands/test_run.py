@@ -91,6 +91,13 @@ def test_a_failed_run_says_what_failed_and_what_is_kept(espalier: Espalier, defi
     )
 
 
+def test_the_command_that_shows_a_failed_steps_log_has_the_runs_options(espalier: Espalier, define: Define) -> None:
+    path = define(bad={"wrong": "step"})
+    said = espalier("run", path, "--store", "my runs")
+    assert said.err.endswith("its log: espalier logs toys.yaml bad --store 'my runs'\n")
+    assert espalier("logs", path, "bad", "--store", "my runs").code == 0
+
+
 @pytest.mark.parametrize(
     ("wrong", "code", "text"),
     [

@@ -13,7 +13,7 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.artifacts import RejectedRow
 from jobs.data.rows import Row
-from jobs.data.sources import Source, Table
+from jobs.data.sources import Source, Table, readers
 from tests.jobs.data.making import png
 
 Taken = list[tuple[str, Any, Any]]
@@ -88,6 +88,16 @@ def test_parquet_is_read_with_all_its_rows(tmp_path: Path) -> None:
     found = taken(table(tmp_path / "t.parquet", text="text"))
     assert len(found) == 1_000
     assert found[999] == ("t.parquet row 1000", "t999", "0")
+
+
+def test_a_long_value_that_many_rows_share_is_in_memory_for_few(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(readers, "MOST_AT_ONCE", 64 << 20)
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), pa.array(["x" * (8 << 20)]))
+    parquet.write_table(pa.table({"text": shared, "label": ["a"] * 200}), tmp_path / "t.parquet", store_schema=False)
+    before = pa.default_memory_pool().max_memory()
+    names = [name for name, _, _ in taken(table(tmp_path / "t.parquet", text="text"))]
+    assert names == [f"t.parquet row {number}" for number in range(1, 201)]
+    assert pa.default_memory_pool().max_memory() - before < 400 << 20, "all at once are 1,600 MB"
 
 
 def test_invalid_utf8_in_parquet_spoils_its_row_only(tmp_path: Path) -> None:
