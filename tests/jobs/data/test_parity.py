@@ -135,6 +135,6 @@ def test_a_served_file_answers_for_an_image_as_for_its_row_in_the_data_set(tmp_p
     TrainWork(spec, recipe, Single(), data.folder, out)(Single().engine(), MemoryKeeper(tmp_path / "kept"))
     classifier = Classifier(Model.load(out), out.path)
     for name, kept in rows_of(data).items():
-        row = classifier.runner.probabilities(kept[None])[0]
+        row = classifier.runner.probabilities(kept[None], classifier.model.temperature)[0]
         answer = classifier.classify([USED[name]])[0]
         assert (answer["label"], answer["probability"]) == (data.classes[int(row.argmax())], float(row.max())), name
