@@ -25,7 +25,6 @@ from jobs.models.model import (
     load_weights,
     weights_of,
 )  # fmt: skip
-from jobs.optimizers import precision, precision_of, train_optimizer_of
 from jobs.product import Product, golden_of, write_model
 from jobs.recipe import Recipe, TrainRecipe, unknown_classes
 from jobs.spec import Spec
@@ -50,6 +49,8 @@ class TrainWork:
 
     def __call__(self, engine: Any, keeper: Any) -> None:
         """Train in every worker; worker 0 writes the artifact."""
+        from jobs.optimizers import precision  # it imports TensorFlow, which the driver never does
+
         dataset = Dataset.load(self.data)
         folder, preprocess = preprocessing(self.model, dataset, keeper, "preprocess")
         recipe = self._resolved()
@@ -70,6 +71,8 @@ class TrainWork:
         """Return the recipe with the precision of the devices at hand."""
         import tensorflow as tf
 
+        from jobs.optimizers import precision_of
+
         chosen = precision_of(self.recipe, tf.config.list_physical_devices("GPU"))
         return self.recipe.model_copy(update={"precision": chosen})
 
@@ -87,6 +90,8 @@ class Stage:
 
     def train(self, model: Any, recipe: TrainRecipe, phase: int, name: str) -> list[Epoch]:
         """Fit `model` as `recipe` says and return the history."""
+        from jobs.optimizers import train_optimizer_of
+
         feeds = feeds_of(self.dataset, self.preprocess, self.folder, recipe)
         weights = class_weights(recipe, self.dataset.classes, feeds[0].rows.y)
         with self.engine.scope():
