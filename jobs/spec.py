@@ -13,6 +13,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Self, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
@@ -49,10 +50,12 @@ INCIDENTAL = Incidental()
 class Choice(Spec):
     """A family of specs told apart by the literal field named `tag`.
 
-    A direct subclass is the family; its subclasses with a `Literal` default in the tag's field are the members.
+    A direct subclass is the family; its subclasses with a `Literal` default in the tag's field are the members. Those
+    that `found_in` names are imported when a definition first names them: what it does not use costs nothing.
     """
 
     tag: ClassVar[str] = "kind"
+    _modules: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def family(cls) -> type[Choice]:
@@ -60,9 +63,23 @@ class Choice(Spec):
         return next(base for base in reversed(cls.__mro__) if issubclass(base, Choice) and base is not Choice)
 
     @classmethod
+    def found_in(cls, modules: Mapping[str, str]) -> None:
+        """Say which module defines the member of which tag; the module need not have been imported."""
+        cls.family()._modules.update(modules)
+
+    @classmethod
     def members(cls) -> dict[str, type[Self]]:
-        """Return every member defined so far by its tag."""
+        """Return every member by its tag."""
+        for module in cls.family()._modules.values():
+            import_module(module)
         return {name: cast(type[Self], member) for name, member in _members(cls).items()}
+
+    @classmethod
+    def member(cls, tag: str) -> type[Self] | None:
+        """Return the member called `tag`, None when there is none; no other member's module is imported."""
+        if tag not in _members(cls) and (module := cls.family()._modules.get(tag)) is not None:
+            import_module(module)
+        return cast(type[Self] | None, _members(cls).get(tag))
 
     @classmethod
     def choose(cls, value: object) -> Self:
@@ -74,15 +91,16 @@ class Choice(Spec):
         if cls.tag not in value:
             detail = PydanticCustomError("missing", "is missing")
             raise _nested(cls, value, detail)
-        members = _members(cls)
-        member = cast(type[Self] | None, members.get(str(value[cls.tag])))
+        member = cls.member(str(value[cls.tag]))
         if member is None:
-            context = {"known": list(members), "family": cls.__name__}
+            context = {"known": list(cls.members()), "family": cls.__name__}
             raise _nested(cls, value, PydanticCustomError("unknown_kind", "is not a known kind", context))
         return member.model_validate(dict(value))
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        if Choice in cls.__bases__:
+            cls._modules = {}
         _members.cache_clear()
 
     @classmethod

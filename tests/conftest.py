@@ -57,7 +57,7 @@ def ray_cluster() -> Iterator[None]:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Return the folder of the bundled digits as a Dataset artifact."""
     from jobs.data.prepare import prepare
-    from jobs.kinds import DatasetJob
+    from jobs.kinds.dataset import DatasetJob
 
     folder = Folder.parse(str(tmp_path_factory.mktemp("digits") / "data"))
     job = DatasetJob.model_validate({"job": "dataset", "source": {"kind": "digits"}})
@@ -81,7 +81,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Return the folder of a small text data set: sentences about two things."""
     from jobs.data.prepare import prepare
-    from jobs.kinds import DatasetJob
+    from jobs.kinds.dataset import DatasetJob
 
     root = tmp_path_factory.mktemp("texts")
     about = {"trees": "oak branch leaf root bark forest", "ships": "mast sail harbour anchor deck wave"}

@@ -1,9 +1,15 @@
-"""How training is spread over workers. A new strategy is one file and one line here."""
+"""How training is spread over workers, one file a strategy. A new strategy is one file and one line here."""
 
-from jobs.strategies.data_parallel import DataParallel
 from jobs.strategies.single import Single
 from jobs.strategies.strategy import Strategy
 
-__all__ = ["DEFAULT", "DataParallel", "Single", "Strategy"]
+__all__ = ["DEFAULT", "Single", "Strategy"]
 
 DEFAULT = Single()
+
+Strategy.found_in(
+    {
+        "data_parallel": "jobs.strategies.data_parallel",
+        "single": "jobs.strategies.single",
+    }
+)

@@ -223,7 +223,7 @@ def _member(arm: Any, value: object) -> type[Spec] | None:
         return None
     if issubclass(arm, Choice) and arm.family() is arm:
         tag = value.get(arm.tag) if isinstance(value, dict) else None
-        return arm.members().get(tag) if isinstance(tag, str) else None
+        return arm.member(tag) if isinstance(tag, str) else None
     return arm
 
 

@@ -33,7 +33,7 @@ class FeedJpeg(Benchmark):
     def prepare(self, work: Path) -> None:
         """Make the table that both sides start from, and the data set of it."""
         from jobs.data.prepare import prepare
-        from jobs.kinds import DatasetJob
+        from jobs.kinds.dataset import DatasetJob
 
         self.table, folder = work / "jpeg.parquet", work / "jpeg"
         folder.mkdir()

@@ -82,7 +82,7 @@ def main(settings: dict[str, Any]) -> None:
     """Make the data set in this process, as the worker of a `dataset` step does, and tell the rate."""
     from jobs.data.prepare import prepare
     from jobs.data.shards import read
-    from jobs.kinds import DatasetJob
+    from jobs.kinds.dataset import DatasetJob
 
     out, size = Path(settings["out"]), {"height": settings["side"], "width": settings["side"]}
     out.mkdir()

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from jobs.data.rows import Row
-from jobs.data.sources import Digits, Docstrings
+from jobs.data.sources.digits import Digits
+from jobs.data.sources.docstrings import Docstrings
 from tests.jobs.data.making import pair_table, saved
 from tests.jobs.data.records import card, write_parquet, write_records
 from tests.jobs.models.making import minilm

@@ -22,7 +22,7 @@ import jobs.models  # noqa: F401  every backbone is registered
 from cluster.errors import EspalierError
 from jobs.artifacts import Model
 from jobs.data.prepare import prepare
-from jobs.kinds import DatasetJob
+from jobs.kinds.dataset import DatasetJob
 from jobs.models.model import ModelSpec, read_weights
 from jobs.models.weights.reading import weights_in
 from jobs.models.weights.shapes import LayerShape

@@ -21,7 +21,7 @@ from jobs.artifacts import Model
 from jobs.checkpoints import newest, write
 from jobs.models.model import ModelSpec, read_weights
 from jobs.recipe import TrainRecipe
-from jobs.strategies import DataParallel
+from jobs.strategies.data_parallel import DataParallel
 from jobs.training import TrainWork
 from tests.rig import TINY, DoAfterEpoch, KillOnce, epochs_of
 

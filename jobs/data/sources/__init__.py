@@ -1,9 +1,16 @@
-"""Where labelled rows come from: one file a source, one import line here."""
+"""Where labelled rows come from: one file a source, one line here."""
 
-from jobs.data.sources.digits import Digits as Digits
-from jobs.data.sources.docstrings import Docstrings as Docstrings
-from jobs.data.sources.huggingface import HuggingFace as HuggingFace
-from jobs.data.sources.images import Images as Images
-from jobs.data.sources.source import Source as Source
-from jobs.data.sources.table import Table as Table
-from jobs.data.sources.tfrecord import TFRecord as TFRecord
+from jobs.data.sources.source import Source
+
+__all__ = ["Source"]
+
+Source.found_in(
+    {
+        "digits": "jobs.data.sources.digits",
+        "docstrings": "jobs.data.sources.docstrings",
+        "huggingface": "jobs.data.sources.huggingface",
+        "images": "jobs.data.sources.images",
+        "table": "jobs.data.sources.table",
+        "tfrecord": "jobs.data.sources.tfrecord",
+    }
+)

@@ -19,7 +19,8 @@ from cluster.folder import Folder
 from jobs.artifacts import Dataset
 from jobs.data.prepare import prepare
 from jobs.data.rows import Row
-from jobs.data.sources import Digits, Docstrings
+from jobs.data.sources.digits import Digits
+from jobs.data.sources.docstrings import Docstrings
 from jobs.kinds.dataset import DatasetJob
 
 Event = dict[str, Any]

@@ -21,7 +21,7 @@ from jobs.data.preparing import preparer, preprocess_of
 from jobs.data.preprocess import ImageAndText, Preprocess, WordPieces
 from jobs.data.rows import BadRow, Pair, Row
 from jobs.data.shards import read, read_texts
-from jobs.data.sources import Table
+from jobs.data.sources.table import Table
 from jobs.data.text import fit_word_pieces
 from jobs.product import golden_of
 from jobs.recipe import TrainRecipe

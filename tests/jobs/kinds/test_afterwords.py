@@ -4,7 +4,8 @@ from pathlib import Path
 
 from cluster.folder import Folder
 from jobs.artifacts import Endpoint
-from jobs.kinds import Deploy, ReportJob
+from jobs.kinds.deploy import Deploy
+from jobs.kinds.report import ReportJob
 
 
 def test_where_the_page_is() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from jobs.artifacts import Report
-from jobs.kinds import Deploy, Evaluate
-from jobs.kinds.evaluate import Reject
+from jobs.kinds.deploy import Deploy
+from jobs.kinds.evaluate import Evaluate, Reject
 
 JUDGED = Evaluate(models=["small"], data="data", reject=Reject(accuracy=0.99))
 

@@ -71,7 +71,7 @@ def write_sources(root: Path, rows: int = 240) -> Path:
 def sources(root: Path) -> Folder:
     """Return the texts of `write_sources` as a data set."""
     from jobs.data.prepare import prepare
-    from jobs.kinds import DatasetJob
+    from jobs.kinds.dataset import DatasetJob
 
     source = {"kind": "table", "path": str(write_sources(root)), "text": "text", "label": "label"}
     folder = Folder.parse(str(root / "data"))

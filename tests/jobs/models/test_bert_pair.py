@@ -15,9 +15,9 @@ from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Model
 from jobs.data.pretrained_tokenizer import read_tokenizer
-from jobs.data.sources import Docstrings
+from jobs.data.sources.docstrings import Docstrings
 from jobs.judging.judge import judge
-from jobs.models import Hub
+from jobs.models.hub import Hub
 from jobs.models.model import ModelSpec
 from jobs.models.saved_model.bert_pair import fill_pair
 from jobs.recipe import TrainRecipe

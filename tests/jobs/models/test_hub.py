@@ -17,7 +17,7 @@ from cluster.folder import Folder
 from jobs.artifacts import Dataset, Model
 from jobs.compressing import CompressWork
 from jobs.judging.judge import judge
-from jobs.models import Hub
+from jobs.models.hub import Hub
 from jobs.models.model import ModelSpec, read_weights
 from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier, golden_rows

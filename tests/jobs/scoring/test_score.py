@@ -18,7 +18,7 @@ from jobs.artifacts import Dataset, Model, Scores
 from jobs.data.sources import Source
 from jobs.job import Output
 from jobs.judging.judge import judge
-from jobs.kinds import Score
+from jobs.kinds.score import Score
 from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier

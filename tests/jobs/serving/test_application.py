@@ -18,7 +18,7 @@ from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Endpoint, Model
-from jobs.kinds import Deploy
+from jobs.kinds.deploy import Deploy
 from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier, golden_rows

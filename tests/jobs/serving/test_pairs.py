@@ -15,7 +15,7 @@ from cluster.folder import Folder
 from jobs.artifacts import Dataset, Model
 from jobs.data.preprocess import ImageAndText
 from jobs.data.rows import Pair, Row
-from jobs.data.sources import Table
+from jobs.data.sources.table import Table
 from jobs.models.model import ModelSpec, build, weights_of
 from jobs.product import Product, golden_of, write_model
 from jobs.runtime.classifier import Classifier, golden_rows

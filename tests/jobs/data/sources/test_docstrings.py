@@ -8,7 +8,7 @@ import pytest
 
 from cluster.errors import RequestError
 from jobs.data.rows import Row
-from jobs.data.sources import Docstrings
+from jobs.data.sources.docstrings import Docstrings
 
 
 def source(**fields: Any) -> Docstrings:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.data.rows import Row
-from jobs.data.sources import HuggingFace
+from jobs.data.sources.huggingface import HuggingFace
 from tests.jobs.data.making import job_of, made, png
 from tests.jobs.data.records import card, write_parquet
 from tests.jobs.data.sources.test_table import taken
@@ -218,7 +218,7 @@ PICKLED = """
 import sys
 import ray.data  # registers an extension type whose values are pickles
 from ray.data.extensions import ArrowPythonObjectType
-from jobs.data.sources import HuggingFace
+from jobs.data.sources.huggingface import HuggingFace
 try:
     list(HuggingFace.model_validate({"kind": "huggingface", "path": sys.argv[1], "text": "text"}).rows())
 except Exception as error:

@@ -8,7 +8,7 @@ import pytest
 from cluster.errors import RequestError, StepError
 from cluster.folder import Folder
 from jobs.data.rows import Row
-from jobs.data.sources import Images
+from jobs.data.sources.images import Images
 from tests.jobs.data.making import image_folder, png
 
 

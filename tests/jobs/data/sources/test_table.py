@@ -13,7 +13,8 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.artifacts import RejectedRow
 from jobs.data.rows import Row
-from jobs.data.sources import Source, Table, readers
+from jobs.data.sources import Source, readers
+from jobs.data.sources.table import Table
 from tests.jobs.data.making import png
 
 Taken = list[tuple[str, Any, Any]]

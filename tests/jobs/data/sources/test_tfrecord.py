@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.data.rows import BadRow, Row
-from jobs.data.sources import TFRecord
 from jobs.data.sources.example import feature_names, parse_example
 from jobs.data.sources.framing import LONGEST, PIECE, crc32c
+from jobs.data.sources.tfrecord import TFRecord
 from tests.jobs.data.making import jpeg, made
 from tests.jobs.data.records import delimited, example, framed, masked, varint, write_records
 from tests.jobs.data.sources.test_table import taken
