@@ -24,8 +24,7 @@ _INNER = ("items", "additionalProperties")
 
 def json_schema() -> _Schema:
     """Return the JSON Schema (draft 2020-12) of a definition, with every kind that is known by now."""
-    families = {family.__name__: family for family in Choice.__subclasses__()}
-    assert len(families) == len(Choice.__subclasses__()), "two families have the same name"
+    families = _families()
     members = [member for family in families.values() for member in family.members().values()]
     models: list[Any] = [(model, "validation") for model in (Pipeline, *members)]
     references, shared = models_json_schema(models, schema_generator=_Generator)
@@ -41,6 +40,18 @@ def json_schema() -> _Schema:
     defs = {name: schema if name == "Param" else _open(schema) for name, schema in defs.items() if name in reached}
     defs[_PARAM] = {"type": "string", "pattern": r"^\$\{params\.[a-z][a-z0-9_-]*\}$"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_open(root), "$defs": defs}
+
+
+def _families() -> dict[str, type[Choice]]:
+    """Return every family by its name; importing one's members may make another known."""
+    found: list[type[Choice]] = []
+    while len(found) < len(Choice.__subclasses__()):
+        found = Choice.__subclasses__()
+        for family in found:
+            family.members()
+    families = {family.__name__: family for family in found}
+    assert len(families) == len(found), "two families have the same name"
+    return families
 
 
 def schema_text() -> str:
