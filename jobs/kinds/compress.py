@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from cluster.resources import Resources
-from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
 from jobs.data import files
 from jobs.data.augment import problems
@@ -80,11 +79,11 @@ class Compress(Job):
     def run(self, inputs: Inputs, out: Output) -> Model:
         """Run the chain on the cluster."""
         from jobs.compressing import CompressWork
-        from jobs.strategies.ray_train import Group, run_group
+        from jobs.strategies.ray_train import Group, run
 
         model, data = inputs[self.model].folder, inputs[self.data].folder
         techniques = [technique.located(FilePath.cwd()) for technique in self.techniques]
         work = CompressWork(techniques, self.strategy, model, data, out.folder)
         group = Group(work, self.strategy, out.folder.name, out.checkpoints, self.retries, self.keep)
-        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop)
+        run(group, out)
         return Model.load(out.folder)

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from cluster.resources import Resources
-from cluster.work import run_remote
 from jobs.artifacts import Dataset, Model
 from jobs.data import files
 from jobs.data.augment import problems
@@ -66,7 +65,7 @@ class Train(TrainRecipe, Job):
 
     def run(self, inputs: Inputs, out: Output) -> Model:
         """Train on the cluster."""
-        from jobs.strategies.ray_train import Group, run_group
+        from jobs.strategies.ray_train import Group, run
         from jobs.training import TrainWork
 
         recipe = TrainRecipe.model_validate({name: getattr(self, name) for name in TrainRecipe.model_fields})
@@ -74,5 +73,5 @@ class Train(TrainRecipe, Job):
         model = self.model.model_copy(update={"backbone": backbone})
         work = TrainWork(model, recipe, self.strategy, inputs[self.data].folder, out.folder)
         group = Group(work, self.strategy, out.folder.name, out.checkpoints, self.retries, self.keep)
-        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop)
+        run(group, out)
         return Model.load(out.folder)

@@ -22,11 +22,14 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from cluster.environment import training_variables
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
+from cluster.gang import remove_leftover
 from cluster.postmortem import death
-from cluster.work import Channel, in_short
+from cluster.resources import Resources
+from cluster.work import Channel, in_short, run_remote
 from jobs.artifacts import Epoch
 from jobs.checkpoints import Kept, is_whole, newest, read, seal, write
-from jobs.strategies.strategy import Engine, Strategy
+from jobs.job import Output
+from jobs.strategies.strategy import Engine, Place, Strategy
 
 
 class Work(Protocol):
@@ -77,17 +80,25 @@ def _join(addresses: list[str], rank: int) -> None:
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
+def run(group: Group, out: Output) -> None:
+    """Run the group from the driver, in a process of its own, until it ends or `out.stop` is set."""
+    try:
+        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop)
+    finally:
+        remove_leftover(group.name)
+
+
 def run_group(group: Group, tell: Channel) -> None:
     """Run the group to its end, in a process that is not the driver; StepError names the worker that failed."""
-    strategy = group.strategy
+    strategy, held = group.strategy, group.strategy.train_resources()
     trainer = DataParallelTrainer(
         _worker,
         train_loop_config={"group": group, "tell": tell},
         backend_config=TensorFlowCluster() if strategy.needs_cluster_config else BackendConfig(),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=strategy.workers,
-            use_gpu=strategy.gpus_per_worker > 0,
-            resources_per_worker={"CPU": strategy.cpus_per_worker, "GPU": strategy.gpus_per_worker},
+            num_workers=strategy.train_workers(),
+            use_gpu=held.gpus > 0,
+            resources_per_worker={"CPU": held.cpus, "GPU": held.gpus},
         ),
         run_config=ray.train.RunConfig(
             name=group.name,
@@ -100,12 +111,14 @@ def run_group(group: Group, tell: Channel) -> None:
     try:
         trainer.fit()
     except ray.train.WorkerGroupError as error:
-        raise _worker_error(error, strategy.workers, tell) from None
+        raise _worker_error(error, strategy, tell) from None
     except ray.train.ControllerError as error:
         raise StepError("the training group", f"could not be started or kept ({error.controller_failure})") from None
+    finally:
+        remove_leftover(group.name)  # the gang's of a coordinator that was killed
 
 
-def _worker_error(error: Any, workers: int, tell: Channel) -> EspalierError:
+def _worker_error(error: Any, strategy: Strategy, tell: Channel) -> EspalierError:
     """Return the error of the worker that failed first: one of our own if there is one, else a death, else a bug."""
     failures: dict[int, Any] = error.worker_failures
     for failure in failures.values():
@@ -116,15 +129,14 @@ def _worker_error(error: Any, workers: int, tell: Channel) -> EspalierError:
     if dead:
         rank, failure = next(iter(dead.items()))
         end = death(str(failure))
-        return StepError(f"worker {rank} of {workers}", str(end), remedy=f"its log: {end.log}")
+        return StepError(strategy.train_worker(rank), str(end), remedy=f"its log: {end.log}")
     rank, failure = next(iter(failures.items()))
     cause = _cause(failure)
     if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
-        return StepError(
-            f"worker {rank} of {workers}", f"found the disk full (ENOSPC: {cause})", remedy="free some space"
-        )
+        found = f"found the disk full (ENOSPC: {cause})"
+        return StepError(strategy.train_worker(rank), found, remedy="free some space")
     tell({"traceback": str(failure)})
-    return StepError(f"worker {rank} of {workers}", f"raised {in_short(cause)}")
+    return StepError(strategy.train_worker(rank), f"raised {in_short(cause)}")
 
 
 def _cause(failure: Any) -> Any:
@@ -138,10 +150,10 @@ def _cause(failure: Any) -> Any:
 def _worker(config: dict[str, Any]) -> None:
     group: Group = config["group"]
     _set_up_devices(group.strategy)
-    engine = group.strategy.engine()
     keeper = TrainKeeper(group, ray.train.get_context().get_world_rank(), config["tell"])
     try:
-        group.work(engine, keeper)
+        with group.strategy.driving(Place(group.name, keeper.tell)) as engine:
+            group.work(engine, keeper)
     finally:
         config["tell"].flush()
 
@@ -149,7 +161,7 @@ def _worker(config: dict[str, Any]) -> None:
 def _set_up_devices(strategy: Strategy) -> None:
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(max(1, int(strategy.cpus_per_worker)))
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, int(strategy.train_resources().cpus)))
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 

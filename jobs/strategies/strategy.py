@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import Field
@@ -43,10 +45,23 @@ class Engine(Protocol):
         """Put arrays that `read` returned back; what is left out stays as it is."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """What an engine is given where it runs: the name of the gang it may start, and whom it tells (JSON values)."""
+
+    name: str
+    tell: Callable[[dict[str, Any]], None]
+
+
 class Strategy(Choice):
-    """The family of strategies. `workers` processes of equal size train one model."""
+    """The family of strategies. `workers` processes of equal size train one model.
+
+    Without a coordinator, each of them is a worker of Ray Train. With one, it is Ray Train's only worker, and starts
+    the others as a gang of its own (`cluster/gang.py`).
+    """
 
     needs_cluster_config: ClassVar[bool] = False
+    has_coordinator: ClassVar[bool] = False
 
     workers: Annotated[int, Field(ge=1, le=4096, description="Worker processes")] = 1
     cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
@@ -56,9 +71,26 @@ class Strategy(Choice):
         """Return what all workers hold together."""
         return Resources(self.workers * self.cpus_per_worker, self.workers * self.gpus_per_worker)
 
+    def train_workers(self) -> int:
+        """Return how many workers Ray Train starts."""
+        return 1 if self.has_coordinator else self.workers
+
+    def train_resources(self) -> Resources:
+        """Return what each worker of Ray Train holds."""
+        return Resources(self.cpus_per_worker, self.gpus_per_worker)
+
+    def train_worker(self, rank: int) -> str:
+        """Name the worker of Ray Train in errors."""
+        return "the coordinator" if self.has_coordinator else f"worker {rank} of {self.workers}"
+
     def engine(self) -> Engine:
         """Make the engine, in a worker, before anything else of TensorFlow runs there."""
         raise NotImplementedError
+
+    @contextmanager
+    def driving(self, place: Place) -> Iterator[Engine]:
+        """Hold the engine, and what it needs of the cluster beside its own process, for the length of a block."""
+        yield self.engine()
 
     def problems(self, batch_size: int) -> Iterator[str]:
         """Yield what is wrong with training on global batches of `batch_size` rows."""

@@ -1,0 +1,200 @@
+"""A gang: member processes with named roles, in one placement group, owned by the process that started them.
+
+The owner is usually a worker of Ray Train, which keeps its rank, checkpoints and failure policy there. Members end with
+their owner. The placement group of an owner that was killed stays until `remove_leftover` or the end of the Ray job.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.errors import ClusterError, EspalierError, StepError
+from cluster.postmortem import Death, death
+from cluster.resources import Resources
+from cluster.work import in_short
+
+PATIENCE = 600.0  # seconds a cluster may take to give what a gang holds, as it may have to add nodes first
+ENDING = 30.0  # seconds that killed members and a removed placement group may take to be gone
+LOOK = 0.05
+
+Who = tuple[str, int]  # role and rank
+
+
+@dataclass(frozen=True)
+class Role:
+    """How many members a role has, and what each of them holds."""
+
+    count: int
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class Fallen:
+    """A member whose process ended without being asked to."""
+
+    role: str
+    rank: int
+    death: Death
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.rank}: {self.death}"
+
+
+class Member:
+    """What a member's process is asked to do: a subclass adds the methods it can be called by."""
+
+    def __init__(self, role: str, rank: int) -> None:
+        self.role, self.rank = role, rank
+        self._held: socket.socket | None = None
+
+    def address(self) -> str:
+        """Return `host:port` of this node with a port that is free, and held until `release_port`."""
+        import ray
+
+        self._held = socket.socket()
+        self._held.bind(("", 0))
+        return f"{ray.util.get_node_ip_address()}:{self._held.getsockname()[1]}"
+
+    def release_port(self) -> None:
+        """Let the port of `address` go, right before something else listens there."""
+        if self._held is not None:
+            self._held.close()
+
+    def live(self) -> None:
+        """Never return: who waits for this call hears of the end of the process, and of nothing else."""
+        threading.Event().wait()
+
+
+@dataclass
+class Gang:
+    """The members of a placement group, by role and rank. Only the process that started it may use it."""
+
+    name: str
+    members: dict[Who, Any]
+    fallen: list[Fallen] = field(default_factory=list)
+    _lives: dict[Any, Who] = field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        roles: Mapping[str, Role],
+        member: type[Member],
+        env: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
+    ) -> Gang:
+        """Start `member(role, rank)` for every member, each in a process of its own with the variables `env`.
+
+        A gang called `name` that a killed owner left is removed first. Raises ClusterError when the cluster does not
+        give what the members hold within `patience` seconds.
+        """
+        import ray
+
+        remove_leftover(name)
+        places = [(role, rank) for role, wanted in roles.items() for rank in range(wanted.count)]
+        group = _held_together(name, [roles[role].resources for role, _ in places], patience)
+        actor = ray.remote(max_restarts=0, concurrency_groups={"life": 1})(member)
+        members = {}
+        for index, (role, rank) in enumerate(places):
+            place = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(group, index)
+            held = {"num_cpus": roles[role].resources.cpus, "num_gpus": roles[role].resources.gpus}
+            options = {"scheduling_strategy": place, "runtime_env": {"env_vars": dict(env or {})}}
+            members[role, rank] = actor.options(**held, **options).remote(role, rank)
+        lives = {m.live.options(concurrency_group="life").remote(): who for who, m in members.items()}
+        return cls(name, members, _lives=lives)
+
+    def call(self, role: str, rank: int, method: str, *args: Any) -> Any:
+        """Call one member's method; return the reference to its answer at once."""
+        return getattr(self.members[role, rank], method).remote(*args)
+
+    def call_all(self, role: str, method: str, *args: Any) -> list[Any]:
+        """Call a method of every member of `role` and return the answers in the order of ranks.
+
+        StepError names the member that died or raised; an EspalierError raised there is raised here as it is.
+        """
+        calls = {who: self.call(*who, method, *args) for who in self.members if who[0] == role}
+        return [self.answer(who, reference) for who, reference in calls.items()]
+
+    def answer(self, who: Who, reference: Any) -> Any:
+        """Wait for what the member `who` answers; errors are those of `call_all`."""
+        import ray
+
+        try:
+            return ray.get(reference)
+        except ray.exceptions.RayActorError as error:
+            raise fallen_error(Fallen(*who, death(str(error)))) from None
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, EspalierError):
+                raise error.cause from None
+            raise StepError(f"{who[0]} {who[1]}", f"raised {in_short(error.cause)}") from None
+
+    def addresses(self) -> dict[str, list[str]]:
+        """Return the address of every member by role, in the order of ranks; no two are the same."""
+        return {role: self.call_all(role, "address") for role in dict.fromkeys(role for role, _ in self.members)}
+
+    def poll(self) -> list[Fallen]:
+        """Return the members that died since the last look; `fallen` keeps all of them."""
+        import ray
+
+        if not self._lives:
+            return []
+        ended, _ = ray.wait(list(self._lives), num_returns=len(self._lives), timeout=0)
+        found = [Fallen(*self._lives.pop(reference), death(_last_words(reference))) for reference in ended]
+        self.fallen += found
+        return found
+
+    def stop(self) -> None:
+        """End every member and give back what the gang held; returns when it is gone."""
+        import ray
+
+        for member in self.members.values():
+            ray.kill(member)
+        if self._lives:
+            ray.wait(list(self._lives), num_returns=len(self._lives), timeout=ENDING)
+        remove_leftover(self.name)
+
+
+def fallen_error(fallen: Fallen) -> StepError:
+    """Return the error of a step that cannot go on without this member."""
+    return StepError(f"{fallen.role} {fallen.rank}", str(fallen.death), remedy=f"its log: {fallen.death.log}")
+
+
+def remove_leftover(name: str) -> bool:
+    """Remove the placement group called `name`, with what runs in it, and wait until it is gone; False if none is."""
+    import ray
+
+    try:
+        group = ray.util.get_placement_group(name)
+    except ValueError:
+        return False
+    ray.util.remove_placement_group(group)
+    end = time.monotonic() + ENDING
+    while ray.util.placement_group_table(group).get("state") not in (None, "REMOVED") and time.monotonic() < end:
+        time.sleep(LOOK)
+    return True
+
+
+def _held_together(name: str, wanted: Sequence[Resources], patience: float) -> Any:
+    import ray
+
+    bundles = [{kind: n for kind, n in (("CPU", r.cpus), ("GPU", r.gpus)) if n} for r in wanted]
+    group = ray.util.placement_group(bundles, strategy="PACK", name=name)
+    if not group.wait(patience):
+        remove_leftover(name)
+        raise ClusterError(f"gang {name}", f"was not given {sum(wanted, Resources())} in {patience:g} s")
+    return group
+
+
+def _last_words(reference: Any) -> str:
+    import ray
+
+    try:
+        ray.get(reference)
+    except ray.exceptions.RayError as error:
+        return str(error)
+    raise AssertionError("no member's life returns")
