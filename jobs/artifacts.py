@@ -122,6 +122,32 @@ class Dataset(Artifact):
         return f"{split}.text.arrow" if part == "text" and self.holds("image") else f"{split}.arrow"
 
 
+class Timing(Spec):
+    """Where the time of an epoch's train steps went, as worker 0, or a coordinator, saw it. None: not measured.
+
+    Several train steps are made in one call: each counts among the percentiles with the mean of its call. The first
+    call of a training also traces the graph. `bytes_sent` is what all processes together send for a train step by the
+    strategy's algorithm; it is not counted on the wire.
+    """
+
+    rows_per_second: list[float]  # of each worker
+    calls: int
+    train_steps: int
+    p50_ms: float  # of a train step
+    p90_ms: float
+    p99_ms: float
+    seconds: float  # of all calls, of the wall
+    input_seconds: float | None = None  # in which train steps waited for their rows
+    communication_seconds: float | None = None  # in which gradients, weights or activations travelled
+    bytes_sent: int  # for one train step
+
+    @property
+    def compute_seconds(self) -> float | None:
+        """What is left of the calls' time; also where a worker waits for another. None where no part was measured."""
+        parts = [part for part in (self.input_seconds, self.communication_seconds) if part is not None]
+        return max(0.0, self.seconds - sum(parts)) if parts else None
+
+
 class Epoch(Spec):
     """What one epoch of training showed; losses are means per row, seconds are of the wall."""
 
@@ -133,6 +159,7 @@ class Epoch(Spec):
     validation_accuracy: float
     seconds: float
     rows_per_second: float
+    timing: Timing | None = None
 
 
 class Finding(Spec):

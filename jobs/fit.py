@@ -6,10 +6,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cluster.errors import StepError
-from jobs.artifacts import Epoch
+from jobs.artifacts import Epoch, Timing
 from jobs.recipe import EarlyStopping, Recipe, TrainRecipe
 from jobs.strategies.strategy import Engine
 
@@ -31,6 +31,22 @@ class Softening:
         return (1 - self.alpha) * hard + self.alpha * self.temperature**2 * divergence
 
 
+class Gradient(NamedTuple):
+    """The form of one variable's gradient."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    indices: Any = None  # the type of the indices of an embedding's rows that were looked up; None where it is dense
+
+    @classmethod
+    def of(cls, gradient: Any, variable: Any) -> Gradient:
+        """Take the form of `gradient`, a tensor or indexed slices, that has the shape of `variable`."""
+        import tensorflow as tf
+
+        indices = gradient.indices.dtype if isinstance(gradient, tf.IndexedSlices) else None
+        return cls(tuple(variable.shape), gradient.dtype, indices)
+
+
 @dataclass
 class Training:
     """A model under training: its loss, its optimizer, and what hooks in before each train step."""
@@ -45,6 +61,7 @@ class Training:
     scales_loss: bool = False
     softening: Softening | None = None
     before_step: list[Callable[[Any], None]] = field(default_factory=list)
+    gradients: list[Gradient] = field(default_factory=list)  # noted when a train step is traced
 
     def apply(self, batch: Any, replicas: int) -> tuple[Any, Any, Any]:
         """Take one train step on a replica's shard; return its sums of loss, correct rows and rows."""
@@ -60,7 +77,9 @@ class Training:
         gradients = tape.gradient(objective, variables)
         if self.scales_loss:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        pairs = list(zip(gradients, variables, strict=True))
+        self.gradients = [Gradient.of(gradient, variable) for gradient, variable in pairs if gradient is not None]
+        self.optimizer.apply_gradients(pairs)
         return _sums(batch, logits, losses)
 
     def losses(self, batch: Any, logits: Any) -> Any:
@@ -152,10 +171,11 @@ def fit(
         sums = engine.train(training, train, epoch * train.steps, (epoch + 1) * train.steps)
         seconds = time.perf_counter() - started
         _check_finite(sums[0], engine)
+        timing = engine.timing()
         arrays = engine.read(training)
         if averaged:
             training.optimizer.finalize_variable_values(training.model.trainable_variables)
-        history.append(_epoch(name, epoch, sums, engine.evaluate(training, validation), seconds))
+        history.append(_epoch(name, epoch, sums, engine.evaluate(training, validation), seconds, timing))
         if stopping is not None and best_epoch(history, stopping.metric) == len(history):
             best = _weights(engine.read(training))
         if averaged:
@@ -194,7 +214,9 @@ def _check_finite(loss: float, engine: Engine) -> None:
     raise StepError(f"loss is {found}{where}", remedy="lower learning_rate, or look at the rows of that train step")
 
 
-def _epoch(name: str, epoch: int, sums: tuple[float, ...], held: tuple[float, ...], seconds: float) -> Epoch:
+def _epoch(
+    name: str, epoch: int, sums: tuple[float, ...], held: tuple[float, ...], seconds: float, timing: Timing | None
+) -> Epoch:
     loss, correct, rows = sums
     held_loss, held_correct, held_rows = held
     return Epoch(
@@ -206,4 +228,5 @@ def _epoch(name: str, epoch: int, sums: tuple[float, ...], held: tuple[float, ..
         validation_accuracy=held_correct / max(held_rows, 1),
         seconds=seconds,
         rows_per_second=rows / seconds,
+        timing=timing,
     )

@@ -199,7 +199,7 @@ class TrainKeeper:
         from pathlib import Path
 
         facts = history[-1].model_dump()
-        numbers = {k: float(v) for k, v in facts.items() if k != "phase"}
+        numbers = {k: float(v) for k, v in facts.items() if isinstance(v, int | float)}
         if self.rank:
             ray.train.report(numbers)
             return

@@ -12,8 +12,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from jobs.artifacts import Timing
 from jobs.data.feed import Feed
 from jobs.models.layers import draws
+from jobs.strategies.exchange import Exchange
+from jobs.strategies.timing import Calls
 
 STEPS_A_CALL = 64
 
@@ -23,6 +26,7 @@ class Replicated:
 
     def __init__(self, strategy: Any, workers: int, rank: int) -> None:
         self.strategy = strategy
+        self.workers = workers
         self.replicas = int(strategy.num_replicas_in_sync)
         self.local = self.replicas // workers
         self.first = rank * self.local
@@ -40,6 +44,10 @@ class Replicated:
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.SUM,
             )
+        self.waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)  # seconds, for rows
+        self._calls = Calls()
+        self._trained: tuple[Any, Feed, float] | None = None  # what, on what, how many rows
+        self._exchanges: dict[int, tuple[int, float]] = {}  # bytes and seconds of a train step
         self._functions: dict[tuple[int, str], Any] = {}
         self._iterators: dict[int, tuple[int, Any]] = {}
 
@@ -52,11 +60,36 @@ class Replicated:
         run = self._function(training, "train", self._train_function)
         iterator = self._iterator(feed, first)
         self._reset()
+        self._calls.reset()
+        self.waited.assign(0.0)
         # Gradients of embeddings are gathered, and within a call TensorFlow holds what is gathered to one shape.
         for start, count in feed.alike(first, last, STEPS_A_CALL):
-            run(iterator, tf.constant(start, tf.int64), tf.constant(count, tf.int64))
+            with self._calls.of(count):
+                run(iterator, tf.constant(start, tf.int64), tf.constant(count, tf.int64))
+                self.strategy.experimental_local_results(self.sums)[0].numpy()  # a call may end before its devices do
         self._iterators[id(feed)] = (last, iterator)
-        return self._summed()
+        sums = self._summed()
+        self._trained = (training, feed, sums[2])
+        return sums
+
+    def timing(self) -> Timing | None:
+        """Return where the time of the last `train` went.
+
+        Waiting for rows is timed around each step's `next`. The exchange of gradients is timed by itself, once a
+        training, for it cannot be told apart inside a step: `Exchange.seconds` times the number of steps. Every worker
+        has an equal share of the rows.
+        """
+        if self._trained is None:
+            return None
+        training, feed, rows = self._trained
+        if id(training) not in self._exchanges:
+            shard = feed.read(0, self.first, self.replicas)
+            looked_up = sum(x.size for x in tf.nest.flatten(shard.x) if x.dtype == np.int32)
+            exchange = Exchange(self.strategy, training.gradients, looked_up)
+            self._exchanges[id(training)] = (exchange.bytes_sent(), exchange.seconds(feed.steps))
+        size, seconds = self._exchanges[id(training)]
+        shares = [rows / self.workers] * self.workers
+        return self._calls.timing(shares, size, float(self.waited.numpy()), seconds)
 
     def evaluate(self, training: Any, feed: Feed) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over every row of `feed`."""
@@ -142,9 +175,18 @@ class Replicated:
                 train_step = start + i
                 for hook in training.before_step:
                     hook(train_step)
-                self.strategy.run(replica_step, args=(next(iterator), train_step))
+                self.strategy.run(replica_step, args=(self._next(iterator), train_step))
 
         return run
+
+    def _next(self, iterator: Any) -> Any:
+        """Return the next shard, and add the time it was waited for."""
+        before = tf.timestamp()
+        with tf.control_dependencies([before]):
+            batch = next(iterator)
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+            self.waited.assign_add(tf.timestamp() - before)
+        return batch
 
     def _evaluate_function(self, training: Any) -> Any:
         def replica_step(batch: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 from pydantic import Field
 
 from cluster.resources import Resources
+from jobs.artifacts import Timing
 from jobs.spec import INCIDENTAL, Choice
 
 
@@ -37,6 +38,10 @@ class Engine(Protocol):
 
     def first_bad_step(self) -> int | None:
         """Return the first train step of the last `train` whose loss was not finite in any replica."""
+
+    def timing(self) -> Timing | None:
+        """Return where the time of the last `train` went, None where that is not measured."""
+        return None
 
     def read(self, training: Any) -> dict[str, Any]:
         """Return weights and optimizer state as arrays by name."""
