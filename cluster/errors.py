@@ -43,6 +43,10 @@ class StepError(EspalierError):
     exit_code = 3
 
 
+class DeathError(StepError):
+    """A process that the step needs ended without being asked to."""
+
+
 class ClusterError(EspalierError):
     """The cluster is unreachable or can never hold what was asked."""
 

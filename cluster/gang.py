@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.errors import ClusterError, EspalierError, StepError
+from cluster.errors import ClusterError, DeathError, EspalierError, StepError
 from cluster.postmortem import Death, death
 from cluster.resources import Resources
 from cluster.work import in_short
@@ -161,7 +161,7 @@ class Gang:
 
 def fallen_error(fallen: Fallen) -> StepError:
     """Return the error of a step that cannot go on without this member."""
-    return StepError(f"{fallen.role} {fallen.rank}", str(fallen.death), remedy=f"its log: {fallen.death.log}")
+    return DeathError(f"{fallen.role} {fallen.rank}", str(fallen.death), remedy=f"its log: {fallen.death.log}")
 
 
 def remove_leftover(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -43,9 +43,9 @@ class Job(Choice):
         Field(gt=0, description="Seconds one attempt may take; of training, with all restarts of workers"),
     ] = None
     retries: Annotated[
-        int,
+        Annotated[int, Field(ge=0, le=100)] | Literal["unlimited"],
         INCIDENTAL,
-        Field(ge=0, le=100, description="Attempts after the first; of training, restarts of its workers"),
+        Field(description="Attempts after the first; of training, restarts of its workers, preemptions not counted"),
     ] = 0
 
     def run(self, inputs: Inputs, out: Output) -> Artifact:

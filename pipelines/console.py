@@ -100,6 +100,16 @@ def _rows(event: Mapping[str, Any]) -> str:
     return ", ".join([f"rows {event['rows']:,}", *speed, *(f"{name} {_plain(value)}" for name, value in more.items())])
 
 
+def _resume(event: Mapping[str, Any]) -> str:
+    within = f", at train_step {event['train_step']:,}" if event.get("train_step") else ""
+    return f"{event['resume']} goes on after epoch {event['after_epoch']}{within}"
+
+
+def _retry(event: Mapping[str, Any]) -> str:
+    log = f"; its log: {event['log']}" if event["log"] else ""
+    return f"{event['retry']}{log}; restart {event['restart']}"
+
+
 def _plain(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
@@ -111,7 +121,8 @@ _KNOWN: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "judged": _judged,
     "rows": _rows,
     "answered": lambda event: f"{event['url']} answered a real request: {event['answered']}",
-    "resume": lambda event: f"{event['resume']} goes on after epoch {event['after_epoch']}",
+    "resume": _resume,
+    "retry": _retry,
     "warning": lambda event: f"warning: {event['warning']}",
     "waiting": lambda event: str(event["waiting"]),
     "asked": lambda event: f"on {event['asked']}",

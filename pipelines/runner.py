@@ -19,6 +19,7 @@ from typing import Any
 
 from cluster.errors import EspalierError, RequestError, StepError
 from cluster.resources import Resources
+from cluster.retry import UNLIMITED, Failure, GiveUp, RetryPolicy
 from cluster.work import Stopped
 from jobs.artifacts import Artifact
 from jobs.job import Output
@@ -187,19 +188,22 @@ class Runner:
 
     def _attempts(self, step: Planned, log: Log) -> Artifact:
         self.listen(step.name, "running", {"asked": str(step.job.resources())})
-        tries = 1 if step.job.retries_itself else 1 + step.job.retries
-        for number in range(1, tries + 1):
+        policy = RetryPolicy() if step.job.retries_itself else RetryPolicy.of(step.job.retries)
+        tries = UNLIMITED if policy.max_failures is None else 1 + policy.max_failures
+        failures: list[Failure] = []
+        while True:
             try:
                 artifact = self._attempt(step, log)
             except Exception as error:
-                log.write({"error": text_of(error), "traceback": traceback.format_exc()})
-                if number == tries or not self._may_retry(step, error):
+                told = traceback.format_exc()
+                log.write({"error": text_of(error), "traceback": told})
+                failures.append(Failure(text_of(error), traceback=told, final=not self._may_retry(step, error)))
+                if isinstance(policy.decide(failures), GiveUp):
                     raise
-                log({"warning": f"attempt {number} of {tries} failed: {text_of(error)}"})
+                log({"warning": f"attempt {len(failures)} of {tries} failed: {text_of(error)}"})
             else:
                 log.write({"done": step.name, "artifact": str(artifact.folder)})
                 return artifact
-        raise AssertionError("the last attempt returns or raises")
 
     def _may_retry(self, step: Planned, error: Exception) -> bool:
         """Say whether another attempt could end otherwise: not when the request is wrong, or the place another's."""

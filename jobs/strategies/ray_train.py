@@ -6,9 +6,9 @@ function imports what it needs once it runs in a worker.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,12 +23,13 @@ from cluster.environment import training_variables
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
 from cluster.gang import remove_leftover
-from cluster.postmortem import death
 from cluster.resources import Resources
-from cluster.work import Channel, in_short, run_remote
+from cluster.retry import Failure, GiveUp, RetryPolicy
+from cluster.work import Channel, run_remote
 from jobs.artifacts import Epoch
 from jobs.checkpoints import Kept, is_whole, newest, read, seal, write
 from jobs.job import Output
+from jobs.strategies.failing import blamed
 from jobs.strategies.strategy import Engine, Place, Strategy
 
 
@@ -47,7 +48,7 @@ class Group:
     strategy: Strategy
     name: str
     checkpoints: Folder
-    retries: int
+    retries: int | str
     keep: int
 
 
@@ -103,48 +104,45 @@ def run_group(group: Group, tell: Channel) -> None:
         run_config=ray.train.RunConfig(
             name=group.name,
             storage_path=str(group.checkpoints),
-            failure_config=ray.train.FailureConfig(max_failures=group.retries, controller_failure_limit=3),
+            # Restarts decides, and ends the run by raising: Train itself restarts for ever.
+            failure_config=ray.train.FailureConfig(max_failures=-1, controller_failure_limit=3),
+            callbacks=[Restarts(RetryPolicy.of(group.retries), strategy, tell)],
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=group.keep),
             worker_runtime_env={"env_vars": training_variables()},
         ),
     )
     try:
         trainer.fit()
-    except ray.train.WorkerGroupError as error:
-        raise _worker_error(error, strategy, tell) from None
     except ray.train.ControllerError as error:
+        if isinstance(error.controller_failure, EspalierError):
+            raise error.controller_failure from None
         raise StepError("the training group", f"could not be started or kept ({error.controller_failure})") from None
     finally:
         remove_leftover(group.name)  # the gang's of a coordinator that was killed
 
 
-def _worker_error(error: Any, strategy: Strategy, tell: Channel) -> EspalierError:
-    """Return the error of the worker that failed first: one of our own if there is one, else a death, else a bug."""
-    failures: dict[int, Any] = error.worker_failures
-    for failure in failures.values():
-        if isinstance(cause := _cause(failure), EspalierError):
-            return cause
-    # A dead actor comes as itself or, when a health check found it first, as that check's words about it.
-    dead = {rank: f for rank, f in failures.items() if "actor died" in str(f) or "actor is dead" in str(f)}
-    if dead:
-        rank, failure = next(iter(dead.items()))
-        end = death(str(failure))
-        return StepError(strategy.train_worker(rank), str(end), remedy=f"its log: {end.log}")
-    rank, failure = next(iter(failures.items()))
-    cause = _cause(failure)
-    if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
-        found = f"found the disk full (ENOSPC: {cause})"
-        return StepError(strategy.train_worker(rank), found, remedy="free some space")
-    tell({"traceback": str(failure)})
-    return StepError(strategy.train_worker(rank), f"raised {in_short(cause)}")
+class Restarts(ray.train.UserCallback):  # type: ignore[misc]
+    """Decides, in Train's controller, whether a group that failed is started again, and says so.
 
+    Train restarts a group inside one `fit`, which costs one start of workers and no new controller. It has no public
+    place for a policy of ours, but what a callback raises ends the run.
+    """
 
-def _cause(failure: Any) -> Any:
-    while True:
-        inner = getattr(failure, "cause", None) or failure.__cause__
-        if inner is None or inner is failure:
-            return failure
-        failure = inner
+    def __init__(self, policy: RetryPolicy, strategy: Strategy, tell: Channel) -> None:
+        self.policy, self.strategy, self.tell = policy, strategy, tell
+        self.failures: list[Failure] = []
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Take the workers' errors by rank; return to start the group again, raise to end the run."""
+        found = blamed(worker_exceptions, self.strategy.train_worker)
+        self.failures.append(found.failure)
+        if found.failure.traceback:
+            self.tell({"traceback": found.failure.traceback})
+        decision = self.policy.decide(self.failures)
+        if isinstance(decision, GiveUp):
+            self.tell.flush()
+            raise found.ended(decision.reason)
+        self.tell({"retry": found.failure.what, "log": found.failure.log, "restart": str(decision)})
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -154,6 +152,9 @@ def _worker(config: dict[str, Any]) -> None:
     try:
         with group.strategy.driving(Place(group.name, keeper.tell)) as engine:
             group.work(engine, keeper)
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # it is pickled, and the traceback lost, on its way to Restarts
+        raise
     finally:
         config["tell"].flush()
 

@@ -87,6 +87,10 @@ def test_a_killed_worker_is_replaced_once_and_training_goes_on(
 ) -> None:
     training = Training(tmp_path, digits)
     events = training.run(KillOnce(rank=1, epoch=2, marker=tmp_path / "killed"), retries=1)
+    (restart,) = (e for e in events if "retry" in e)
+    assert re.fullmatch(r"worker 1 of 2: \(pid \d+ on [0-9.]+\) was killed by signal 9 \(SIGKILL\)", restart["retry"])
+    assert Path(restart["log"]).exists()
+    assert restart["restart"] == "1 of 1"
     assert [e["after_epoch"] for e in events if "resume" in e] == [2]
     assert epochs_of(events) == [1, 2, 3, 4]
     assert_same(training, unbroken)

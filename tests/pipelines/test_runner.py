@@ -146,8 +146,9 @@ def test_an_attempt_that_fails_is_followed_by_another(toys: Toys, wrong: str, ki
     assert type(outcome.errors["b"]) is kind
 
 
-def test_the_last_attempts_error_is_the_steps(toys: Toys) -> None:
-    outcome = toys.run(a={"wrong": "step", "retries": 2})
+@pytest.mark.parametrize("retries", [2, "unlimited"])  # which the same error three times ends
+def test_the_last_attempts_error_is_the_steps(toys: Toys, retries: int | str) -> None:
+    outcome = toys.run(a={"wrong": "step", "retries": retries})
     assert str(outcome.errors["a"]) == "the toy: broke at execution 3"
     assert isinstance(outcome.errors["a"], StepError)
 

@@ -20,7 +20,7 @@ def test_every_mistake_is_told_with_its_line(espalier: Espalier, define: Define,
         "error: toys.yaml:6: steps.a.cpu: unknown field 'cpu', did you mean 'cpus'?\n"
         "toys.yaml:11: steps.b.of[0]: step 'b' needs an Artifact from 'd', "
         "but no step is called that (known: a, b, c)\n"
-        "toys.yaml:15: steps.c.retries: -1 is not 0 or more\n"
+        "toys.yaml:15: steps.c.retries: -1 is not 0 or more or one of 'unlimited'\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["toys.yaml"]
 

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import errno
+
+from cluster.errors import RequestError, StepError
+from jobs.strategies.failing import blamed
+
+DEAD = "The actor died unexpectedly.\n\tpid: 4711\n\tip: 10.0.0.7\nThe actor is dead."
+
+
+def name(rank: int) -> str:
+    return f"worker {rank} of 2"
+
+
+class Lost(Exception):  # noqa: N818
+    """What TensorFlow raises in a worker that lost another."""
+
+    __module__ = "tensorflow.python.framework.errors_impl"
+
+
+LOST = Lost("Collective ops is aborted")
+
+
+def test_our_own_error_is_to_blame_and_stays_as_it_is() -> None:
+    found = blamed({0: LOST, 1: StepError("loss is NaN at train_step 3")}, name)
+    assert str(found.error) == "loss is NaN at train_step 3"
+    assert not found.failure.final
+    assert str(found.ended("after 2 restarts")) == "loss is NaN at train_step 3: after 2 restarts"
+    assert blamed({0: RequestError("the model", "has other classes")}, name).failure.final
+
+
+def test_a_death_is_to_blame_before_what_it_broke() -> None:
+    found = blamed({0: LOST, 1: RuntimeError(DEAD)}, name)
+    assert found.failure.what == "worker 1 of 2: (pid 4711 on 10.0.0.7) died"
+    assert found.failure.log == "worker-*-4711.err in the Ray logs on 10.0.0.7"
+    assert found.failure.traceback == ""
+    assert str(found.ended("after 1 restart")) == (
+        "worker 1 of 2: (pid 4711 on 10.0.0.7) died, after 1 restart; "
+        "its log: worker-*-4711.err in the Ray logs on 10.0.0.7"
+    )
+
+
+def test_a_bug_is_to_blame_before_what_the_others_lost() -> None:
+    bug = ValueError("no such row")
+    bug.add_note("Traceback of the bug")
+    found = blamed({0: LOST, 1: bug}, name)
+    assert str(found.error) == "worker 1 of 2: raised ValueError('no such row')"
+    assert found.failure.traceback == "Traceback of the bug"
+
+
+def test_a_full_disk_is_named() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert str(blamed({0: full}, name).error) == (
+        "worker 0 of 2: found the disk full (ENOSPC: [Errno 28] No space left on device); free some space"
+    )
