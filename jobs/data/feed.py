@@ -117,8 +117,7 @@ class Feed:
         def load(number: Any) -> list[Any]:
             epoch, run = divmod(int(number), len(runs))
             at = [(epoch * self.steps + shard // local, first + shard % local) for shard in runs[run]]
-            shards = [tf.nest.flatten(self.read(train_step, replica, replicas)) for train_step, replica in at]
-            return [_stacked(column) for column in zip(*shards, strict=True)]
+            return self._together(at, replicas) or self._stacked(at, replicas)
 
         def shaped(number: Any) -> Any:
             loaded = tf.numpy_function(load, [number], [part.dtype for part in parts], stateful=False)
@@ -130,6 +129,36 @@ class Feed:
         loaded = numbers.map(shaped, num_parallel_calls=1, deterministic=True).prefetch(-(-AHEAD // most))
         shards = loaded.flat_map(tf.data.Dataset.from_tensor_slices)
         return shards.skip(step * local - sum(map(len, passed)))
+
+    def _stacked(self, at: Sequence[tuple[int, int]], replicas: int) -> list[NDArray[Any]]:
+        """Return the parts of the shards at (train step, replica), stacked: all have equally many rows."""
+        import tensorflow as tf
+
+        shards = [tf.nest.flatten(self.read(train_step, replica, replicas)) for train_step, replica in at]
+        return [
+            np.stack(column) if len(column) > 1 else np.asarray(column[0])[None] for column in zip(*shards, strict=True)
+        ]
+
+    def _together(self, at: Sequence[tuple[int, int]], replicas: int) -> list[NDArray[Any]] | None:
+        """Return what `_stacked` does of rows that stay as they are, gathered at once; None of others.
+
+        An epoch of 60,000 rows of 784 bytes in batches of 128 takes half the time so.
+        """
+        import tensorflow as tf
+
+        indices = np.concatenate([self.shard(train_step, replica, replicas) for train_step, replica in at])
+        if self._chain.kinds or not len(indices):
+            return None
+        rows = len(indices) // len(at)
+
+        def folded(part: NDArray[Any]) -> NDArray[Any]:
+            return part.reshape(len(at), rows, *part.shape[1:])
+
+        x, y = tf.nest.map_structure(folded, self._gather(indices))
+        ones, teacher = folded(np.ones(len(indices), np.float32)), folded(self.teacher.take(indices, 0))
+        scales = np.asarray([1 / len(self.batch(train_step)) for train_step, _ in at], np.float32)
+        found: list[NDArray[Any]] = tf.nest.flatten(Batch(x, y, y, ones, ones, scales, teacher))
+        return found
 
     def _runs(self, first: int, local: int, replicas: int, most: int) -> list[range]:
         """Return the shards of an epoch, numbered in order, in runs of equally many rows and at most `most` shards."""
@@ -144,7 +173,3 @@ class Feed:
             alike = list(group)
             runs += [range(at, min(at + most, alike[-1] + 1)) for at in range(alike[0], alike[-1] + 1, most)]
         return runs
-
-
-def _stacked(parts: tuple[Any, ...]) -> Any:
-    return np.stack(parts) if len(parts) > 1 else np.asarray(parts[0])[None]
