@@ -146,10 +146,10 @@ class Feed:
         """
         import tensorflow as tf
 
-        indices = np.concatenate([self.shard(train_step, replica, replicas) for train_step, replica in at])
-        if self._chain.kinds or not len(indices):
+        shards = [self.shard(train_step, replica, replicas) for train_step, replica in at]
+        if self._chain.kinds or not all(map(len, shards)):
             return None
-        rows = len(indices) // len(at)
+        indices, rows = np.concatenate(shards), len(shards[0])
 
         def folded(part: NDArray[Any]) -> NDArray[Any]:
             return part.reshape(len(at), rows, *part.shape[1:])
