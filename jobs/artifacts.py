@@ -160,6 +160,7 @@ class Epoch(Spec):
     seconds: float
     rows_per_second: float
     timing: Timing | None = None
+    facts: dict[str, float] = {}  # what the strategy alone can tell of it, by name
 
 
 class Finding(Spec):

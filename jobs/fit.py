@@ -175,7 +175,8 @@ def fit(
         arrays = engine.read(training)
         if averaged:
             training.optimizer.finalize_variable_values(training.model.trainable_variables)
-        history.append(_epoch(name, epoch, sums, engine.evaluate(training, validation), seconds, timing))
+        facts = engine.facts()
+        history.append(_epoch(name, epoch, sums, engine.evaluate(training, validation), seconds, timing, facts))
         if stopping is not None and best_epoch(history, stopping.metric) == len(history):
             best = _weights(engine.read(training))
         if averaged:
@@ -215,7 +216,13 @@ def _check_finite(loss: float, engine: Engine) -> None:
 
 
 def _epoch(
-    name: str, epoch: int, sums: tuple[float, ...], held: tuple[float, ...], seconds: float, timing: Timing | None
+    name: str,
+    epoch: int,
+    sums: tuple[float, ...],
+    held: tuple[float, ...],
+    seconds: float,
+    timing: Timing | None,
+    facts: dict[str, float],
 ) -> Epoch:
     loss, correct, rows = sums
     held_loss, held_correct, held_rows = held
@@ -229,4 +236,5 @@ def _epoch(
         seconds=seconds,
         rows_per_second=rows / seconds,
         timing=timing,
+        facts=facts,
     )

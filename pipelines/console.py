@@ -78,6 +78,7 @@ def _epoch(facts: Mapping[str, Any], progress: Progress | None) -> str:
         f"{facts['phase']} epoch {facts['epoch']}{total}, loss {facts['loss']:.4f}, accuracy {facts['accuracy']:.4f}, "
         f"validation {facts['validation_accuracy']:.4f}, {facts['rows_per_second']:,.0f} rows/s"
     )
+    words += "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in facts.get("facts", {}).items())
     eta = progress.eta(facts["epoch"]) if progress else None
     return words if eta is None else f"{words}, ETA {duration(eta)}"
 

@@ -122,6 +122,10 @@ class Replicated:
         found = int(tf.reduce_min(self.strategy.gather(mine, axis=0)))
         return None if found == tf.int64.max else found
 
+    def facts(self) -> dict[str, float]:
+        """Return nothing: replicas take every train step together."""
+        return {}
+
     def read(self, training: Any) -> dict[str, Any]:
         """Return weights (`w/…`) and optimizer state (`o/…`) as arrays."""
         arrays = {f"w/{i}": v.numpy() for i, v in enumerate(training.model.weights)}

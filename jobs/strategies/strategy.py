@@ -43,6 +43,10 @@ class Engine(Protocol):
         """Return where the time of the last `train` went, None where that is not measured."""
         return None
 
+    def facts(self) -> dict[str, float]:
+        """Return what this strategy alone can tell of the last `train`, by name."""
+        return {}
+
     def read(self, training: Any) -> dict[str, Any]:
         """Return weights and optimizer state as arrays by name."""
 

@@ -11,7 +11,7 @@ from pipelines.console import JsonLines, Lines, Progress, columns, describe, dur
 from pipelines.live_table import LiveTable
 
 
-def epoch(number: int, phase: str = "train") -> dict[str, Any]:
+def epoch(number: int, phase: str = "train", **facts: float) -> dict[str, Any]:
     return {
         "epoch": {
             "phase": phase,
@@ -22,6 +22,7 @@ def epoch(number: int, phase: str = "train") -> dict[str, Any]:
             "validation_accuracy": 0.97,
             "seconds": 1.5,
             "rows_per_second": 12345.6,
+            "facts": facts,
         }
     }
 
@@ -36,6 +37,9 @@ def epoch(number: int, phase: str = "train") -> dict[str, Any]:
         ({"start": "teacher", "because": ["epochs: 3 -> 4", "input 'data' changed"]},
          "started: epochs: 3 -> 4; input 'data' changed"),
         (epoch(3), "train epoch 3, loss 0.1235, accuracy 0.9877, validation 0.9700, 12,346 rows/s"),
+        (epoch(3, mean_staleness=0.91234, closures_in_flight=4.0),
+         "train epoch 3, loss 0.1235, accuracy 0.9877, validation 0.9700, 12,346 rows/s, mean staleness 0.9123, "
+         "closures in flight 4"),
         ({"judged": "small", "accuracy": 0.98, "size_bytes": 195_888, "p99_ms": 0.32},
          "small: accuracy 0.9800, 195,888 bytes, p99 0.320 ms"),
         ({"judged": "small", "accuracy": 0.98, "accuracy_low": 0.97, "accuracy_high": 0.99, "size_bytes": 9,
