@@ -1,0 +1,51 @@
+"""Which processes of this machine have TensorFlow loaded, and on which ports they listen: read from /proc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+LISTENS = "0A"
+
+
+def training_processes(parent: int) -> set[int]:
+    """Return the ids of the processes that `parent`, a raylet, has started and that have TensorFlow loaded."""
+    processes = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    return {pid for pid in processes if _has_tensorflow(pid, parent)}
+
+
+def ports(pids: set[int]) -> set[int]:
+    """Return the TCP ports that processes listen on."""
+    sockets = {inode for pid in pids for inode in _sockets(pid)}
+    return {port for inode, port in _listening() if inode in sockets}
+
+
+def open_ports() -> set[int]:
+    """Return the TCP ports that anything listens on."""
+    return {port for _, port in _listening()}
+
+
+def _has_tensorflow(pid: int, parent: int) -> bool:
+    try:
+        above = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        return int(above) == parent and "libtensorflow" in Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return False  # it has ended
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    with suppress(OSError):
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                target = str(file.readlink())
+                if target.startswith("socket:["):
+                    yield target[len("socket:[") : -1]
+
+
+def _listening() -> Iterator[tuple[str, int]]:
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENS:
+                yield fields[9], int(fields[1].rpartition(":")[2], 16)

@@ -1,0 +1,206 @@
+"""Every strategy trains the same small model on the cluster: what any of them must keep. A new one needs an example."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.work import run_remote
+from jobs.artifacts import Epoch, Model
+from jobs.models.model import ModelSpec, read_weights
+from jobs.recipe import TrainRecipe
+from jobs.runtime.classifier import Classifier, golden_rows
+from jobs.strategies import Strategy
+from jobs.training import TrainWork
+from tests.contracts.left_behind import open_ports, ports, training_processes
+from tests.rig import DoAfterEpoch, KillOnce
+
+pytestmark = pytest.mark.cluster
+
+EXAMPLES: dict[str, dict[str, Any]] = {  # each holds three CPUs at most
+    "data_parallel": {"workers": 2},
+    "single": {},
+}
+RACING: set[str] = set()  # workers of these update in an order of their own: no two trainings end alike
+EPOCHS = 3
+LONGEST = 15.0  # seconds a process may take to end
+BERT = {"kind": "bert", "layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300, "length": 16}
+MODEL = ModelSpec.model_validate({"backbone": BERT, "dropout": 0.1})
+
+
+def test_every_strategy_is_under_contract() -> None:
+    assert {tag for tag, cls in Strategy.members().items() if cls.__module__.startswith("jobs.")} == set(EXAMPLES)
+
+
+class Aside:
+    """A keeper that keeps no checkpoint: for a second training in the same workers."""
+
+    def __init__(self, keeper: Any) -> None:
+        self.keeper, self.rank, self.tell = keeper, keeper.rank, keeper.tell
+
+    def resume(self, phase: int) -> None:
+        return None
+
+    def epoch_done(self, phase: int, history: list[Epoch], arrays: Any) -> None:
+        return None
+
+    def product(self, name: str) -> Any:
+        return self.keeper.product(f"aside-{name}")
+
+    def keep(self, name: str, fill: Any) -> Any:
+        return self.keeper.keep(f"aside-{name}", fill)
+
+
+@dataclass(frozen=True)
+class Both:
+    """Does one training, then another aside; picklable."""
+
+    first: Any
+    second: Any
+
+    def __call__(self, engine: Any, keeper: Any) -> None:
+        self.first(engine, keeper)
+        self.second(engine, Aside(keeper))
+
+
+@dataclass(frozen=True)
+class Look:
+    """Notes in `file` which processes train, and where they listen, after the first epoch; picklable."""
+
+    file: Path
+
+    def __call__(self, epoch: int) -> None:
+        if epoch == 1:
+            pids = training_processes(os.getppid())
+            self.file.write_text(json.dumps({"pids": sorted(pids), "ports": sorted(ports(pids))}))
+
+
+@dataclass
+class Trainings:
+    """Trainings of one strategy below `root`."""
+
+    kind: str
+    strategy: Strategy
+    root: Path
+    data: Folder
+
+    def work(self, out: str, seed: int = 0, epochs: int = EPOCHS) -> TrainWork:
+        recipe = TrainRecipe(epochs=epochs, batch_size=40, learning_rate=0.01, seed=seed)
+        return TrainWork(MODEL, recipe, self.strategy, self.data, Folder.parse(str(self.root / out)))
+
+    def run(self, work: Any, name: str, retries: int = 0) -> list[dict[str, Any]]:
+        from jobs.strategies.ray_train import Group, run_group
+
+        events: list[dict[str, Any]] = []
+        checkpoints = Folder.parse(str(self.root / f"{name}-checkpoints"))
+        group = Group(work, self.strategy, name, checkpoints, retries, 2)
+        run_remote(run_group, group, resources=Resources(), tell=events.append)
+        return events
+
+    def model(self, out: str) -> Model:
+        return Model.load(Folder.parse(str(self.root / out)))
+
+    def weights(self, out: str) -> dict[str, Any]:
+        return read_weights((self.root / out / "weights.npz").read_bytes(), out)
+
+
+@pytest.fixture(scope="module", params=sorted(EXAMPLES))
+def trained(
+    request: pytest.FixtureRequest, ray_cluster: None, texts: Folder, tmp_path_factory: pytest.TempPathFactory
+) -> Trainings:
+    """Return the trainings of a strategy: `unbroken`, looked at while it runs, and one with `another` seed."""
+    kind = str(request.param)
+    strategy = Strategy.choose({"kind": kind, **EXAMPLES[kind]})
+    assert strategy.resources().fits(Resources(3))
+    trainings = Trainings(kind, strategy, tmp_path_factory.mktemp(kind), texts)
+    looked = DoAfterEpoch(trainings.work("unbroken"), 0, Look(trainings.root / "seen.json"))
+    trainings.run(Both(looked, trainings.work("another", seed=1, epochs=1)), "unbroken")
+    return trainings
+
+
+def shape(value: Any) -> Any:
+    """Return what an artifact's facts are made of: names and types, numbers alike, the lengths of lists left out."""
+    if isinstance(value, dict):
+        return {name: shape(found) for name, found in value.items()}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return "number" if isinstance(value, int | float) else type(value).__name__
+
+
+FIRST: dict[str, Any] = {}  # what the first strategy left, which the others are held to
+
+
+def test_loss_falls_and_no_epoch_is_there_twice(trained: Trainings) -> None:
+    history = trained.model("unbroken").history
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
+    assert history[2].loss < history[1].loss < history[0].loss
+
+
+def test_the_artifact_is_made_of_the_same_files_weights_and_facts(trained: Trainings) -> None:
+    model = trained.model("unbroken")
+    facts = model.model_dump(exclude={"strategy": True, "history": {"__all__": {"timing"}}})
+    left = {
+        "files": sorted(file.name for file in (trained.root / "unbroken").iterdir()),
+        "weights": {name: value.shape for name, value in trained.weights("unbroken").items()},
+        "facts": shape(facts),
+    }
+    assert FIRST.setdefault("left", left) == left
+    assert model.strategy == trained.strategy.model_dump(mode="json")
+    answers = Classifier(model, model.folder.path).classify(golden_rows(model.folder.path))
+    assert {answer["label"] for answer in answers} <= {"ships", "trees"}
+
+
+def test_every_epoch_says_where_its_time_went(trained: Trainings) -> None:
+    for epoch in trained.model("unbroken").history:
+        timing = epoch.timing
+        assert timing is not None
+        assert timing.train_steps == 4
+        assert min(timing.rows_per_second) > 0
+        assert 0 < timing.p50_ms <= timing.p90_ms <= timing.p99_ms
+        assert (timing.bytes_sent > 0) == (trained.strategy.resources().cpus > 1)
+
+
+def test_the_seed_is_honoured(trained: Trainings) -> None:
+    assert trained.model("unbroken").history[0].loss != trained.model("another").history[0].loss
+
+
+def test_nothing_is_left_behind(trained: Trainings) -> None:
+    import ray
+
+    seen = json.loads((trained.root / "seen.json").read_text())
+    assert len(seen["pids"]) >= trained.strategy.workers
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in seen["pids"]), "what trained has ended")
+    assert not open_ports() & set(seen["ports"])
+    states = {group["state"] for group in ray.util.placement_group_table().values()}
+    assert states <= {"REMOVED"}
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Return once `true()` is; fail when it is not for too long."""
+    end = time.monotonic() + LONGEST
+    while not true():
+        assert time.monotonic() < end, f"not true in time: {what}"
+        time.sleep(0.1)
+
+
+def test_a_training_killed_at_a_checkpoint_goes_on_and_ends_as_if_it_had_not_been(trained: Trainings) -> None:
+    kill = KillOnce(rank=0, epoch=2, marker=trained.root / "killed")
+    events = trained.run(DoAfterEpoch(trained.work("resumed"), kill.rank, kill), "resumed", retries=1)
+    assert kill.marker.exists()
+    assert [event["after_epoch"] for event in events if "resume" in event] == [2]
+    assert [epoch.epoch for epoch in trained.model("resumed").history] == [1, 2, 3]
+    if trained.kind in RACING:
+        return
+    wanted = trained.weights("unbroken")
+    for name, found in trained.weights("resumed").items():
+        np.testing.assert_allclose(found, wanted[name], atol=1e-5, rtol=0, err_msg=name)
