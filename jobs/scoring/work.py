@@ -8,20 +8,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
-import ray
-from ray.data import ActorPoolStrategy, DataContext
-
-from cluster.errors import EspalierError, StepError
+from cluster.errors import StepError
 from cluster.folder import Folder
+from cluster.stream import stream
 from jobs.artifacts import Model, Scores
 from jobs.data.sources import Source
 from jobs.scoring.parts import LISTED, Seal, name_of, sealed, table_of, write_part
 from jobs.scoring.scorer import Block, Scorer
 
-AHEAD = 64 << 20  # bytes in flight for each worker
 TOLD = 2.0  # seconds between two reports of progress
-Batch = dict[str, Any]
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -48,50 +43,27 @@ class Scored:
 
 
 class ScoringWorker:
-    """A `Scorer` in a process of its own, as Ray Data calls it."""
+    """A `Scorer` in a process of its own."""
 
     def __init__(self, folder: Folder, batch_size: int) -> None:
         self.scorer = Scorer(folder, batch_size)
 
-    def __call__(self, batch: Batch) -> Iterator[Batch]:
-        """Score one piece of the source; an EspalierError is handed on, to be raised after all rows before it."""
-        item = batch["item"][0]
-        if isinstance(item, EspalierError):
-            yield _one(item)
-            return
+    def __call__(self, item: tuple[int, Any, int]) -> Iterator[Scored]:
+        """Score one piece of the source: (its number, the piece, its rows that are done)."""
         number, piece, done = item
-        try:
-            for block, is_last in _ending(self.scorer.blocks(islice(piece(), done, None))):
-                done += len(block.names)
-                yield _one(Scored(block, number + 1, 0) if is_last else Scored(block, number, done))
-        except EspalierError as error:
-            yield _one(error)
+        for block, is_last in _ending(self.scorer.blocks(islice(piece(), done, None))):
+            done += len(block.names)
+            yield Scored(block, number + 1, 0) if is_last else Scored(block, number, done)
 
 
 def answers(work: ScoreWork, piece: int, offset: int, worker: type[ScoringWorker] = ScoringWorker) -> Iterator[Scored]:
     """Yield what the workers answer from row `offset` of a piece of the source on, in the order of the source."""
 
-    def pieces(batch: Batch) -> Iterator[Batch]:
-        try:
-            for number, found in islice(enumerate(work.source.parts()), piece, None):
-                yield _one((number, found, offset if number == piece else 0))
-        except EspalierError as error:
-            yield _one(error)
+    def pieces() -> Iterator[tuple[int, Any, int]]:
+        for number, found in islice(enumerate(work.source.parts()), piece, None):
+            yield number, found, offset if number == piece else 0
 
-    with DataContext.current(_context(work.workers)):
-        listed = ray.data.from_items([0], override_num_blocks=1).map_batches(pieces, batch_size=1, num_cpus=0)
-        scored = listed.map_batches(
-            worker,
-            fn_constructor_args=(work.model, work.batch_size),
-            batch_size=1,
-            num_cpus=1,
-            compute=ActorPoolStrategy(size=work.workers),
-        )
-        for batch in scored.iter_batches(batch_size=None, batch_format="numpy"):
-            for item in batch["item"]:
-                if isinstance(item, EspalierError):
-                    raise item
-                yield item
+    return stream(pieces, lambda: worker(work.model, work.batch_size), work.workers)
 
 
 class Writer:
@@ -192,21 +164,3 @@ def _ending(blocks: Iterable[Block]) -> Iterator[tuple[Block, bool]]:
         following = next(rest, None)
         yield held, following is None
         held = following
-
-
-def _one(thing: Any) -> Batch:
-    """Return a batch of one row that holds any Python object."""
-    item = np.empty(1, object)
-    item[0] = thing
-    return {"item": item}
-
-
-def _context(workers: int) -> DataContext:
-    context = DataContext.get_current().copy()
-    context.target_max_block_size = 1  # a row is a block of its own: pieces go out one by one
-    context.enable_progress_bars = False  # the step tells its progress
-    context.print_on_execution_start = False
-    options = context.execution_options
-    options.preserve_order = True
-    options.resource_limits = options.resource_limits.copy(object_store_memory=AHEAD * max(4, workers))
-    return context

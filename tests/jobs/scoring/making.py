@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Dataset
 from jobs.data.shards import read_texts
-from jobs.scoring.work import Batch, ScoringWorker
+from jobs.scoring.work import Scored, ScoringWorker
 
 
 class Watched(ScoringWorker):
@@ -23,9 +24,9 @@ class Watched(ScoringWorker):
         self.notes = folder.path.parent / "notes"
         self.rows = 0
 
-    def __call__(self, batch: Batch) -> Iterator[Batch]:
-        for answer in super().__call__(batch):
-            self.rows += len(answer["item"][0].block.names)
+    def __call__(self, item: tuple[int, Any, int]) -> Iterator[Scored]:
+        for answer in super().__call__(item):
+            self.rows += len(answer.block.names)
             yield answer
         notes = {"rows": self.rows, "modules": sorted(sys.modules)}
         self.notes.mkdir(exist_ok=True)
@@ -35,10 +36,10 @@ class Watched(ScoringWorker):
 class Failing(ScoringWorker):
     """Fails at the fourth piece of the source."""
 
-    def __call__(self, batch: Batch) -> Iterator[Batch]:
-        if batch["item"][0][0] == 3:
-            batch["item"][0] = StepError("the fourth piece", "cannot be scored")
-        yield from super().__call__(batch)
+    def __call__(self, item: tuple[int, Any, int]) -> Iterator[Scored]:
+        if item[0] == 3:
+            raise StepError("the fourth piece", "cannot be scored")
+        yield from super().__call__(item)
 
 
 def lines_of(dataset: Dataset, split: str, path: Path) -> Path:
