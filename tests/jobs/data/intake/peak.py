@@ -52,9 +52,16 @@ class Peak(threading.Thread):
         self.cluster, self.done, self.most = cluster, threading.Event(), 0.0
 
     def run(self) -> None:
-        while not self.done.wait(EVERY):
+        over = False
+        while not over:
+            over = self.done.wait(EVERY)  # a last look once it is done: a busy machine gives few before
             looked = workers() if self.cluster else [os.getpid()]
             self.most = max(self.most, *map(anonymous, looked), 0.0)
+
+    def end(self) -> None:
+        """Look a last time."""
+        self.done.set()
+        self.join()
 
 
 def main(folder: str, where: str) -> None:
@@ -78,8 +85,8 @@ def main(folder: str, where: str) -> None:
                 peak = Peak(cluster=True)
                 peak.start()
                 made = run_remote(fill_dataset, job, out, True, resources=Resources(), tell=lambda event: None)
-        peak.done.set()
-        peak.join()
+                peak.end()
+        peak.end()
     print(sum(made.rows.values()), f"{peak.most:.1f}")
 
 
