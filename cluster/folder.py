@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from cluster.cache import node_cache, used
 from cluster.errors import ClusterError, EspalierError, RequestError
 from cluster.local_tree import TEMPORARY, FileFacts, LocalTree
 
@@ -186,8 +185,9 @@ class Folder:
         if not listing:
             raise FileNotFoundError(f"{self} holds no files")
         key = hashlib.sha256(json.dumps([self.location, listing]).encode()).hexdigest()
-        target = node_cache() / "fetched" / key
+        target = node_cache("fetched") / key
         if _sizes(LocalTree(target).files()) == _sizes(listing):
+            used(target)
             return target
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=TEMPORARY) as scratch:
             copy = Path(scratch) / "copy"
@@ -214,18 +214,6 @@ class Folder:
         from cluster.remote_tree import RemoteTree  # pyarrow takes longer to import than a cached run takes
 
         return RemoteTree(self.location)
-
-
-def node_cache() -> Path:
-    """Return this user's own folder for copies on this machine; ClusterError when someone else made it."""
-    root = Path(tempfile.gettempdir()) / f"espalier-{os.getuid()}"
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    facts = root.lstat()
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
-        raise ClusterError(str(root), "belongs to another user", remedy="set TMPDIR to a folder of your own")
-    root.chmod(0o700)
-    (root / "fetched").mkdir(exist_ok=True)
-    return root
 
 
 def _put(copy: Path, target: Path, old: Path, wanted: dict[str, int]) -> None:

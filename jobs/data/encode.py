@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cluster.cache import node_cache, used
 from cluster.errors import StepError
-from cluster.folder import node_cache
 from jobs.artifacts import Dataset
 from jobs.data.preparing import preparer, preprocess_of
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces
@@ -64,8 +64,7 @@ def _size(pixels: ImagePixels) -> str:
 
 def _tokens(key: str, dataset: Dataset, split: str, preprocess: WordPieces, folder: Path) -> Path:
     """Return the file of token ids with this key, made by whichever process comes first."""
-    cache = node_cache() / "encoded"
-    cache.mkdir(mode=0o700, exist_ok=True)
+    cache = node_cache("encoded")
     done = cache / f"{key}.arrow"
     with _locked(cache / f"{key}.lock"):
         if not done.exists():
@@ -75,6 +74,7 @@ def _tokens(key: str, dataset: Dataset, split: str, preprocess: WordPieces, fold
                 scratch.rename(done)
             finally:
                 scratch.unlink(missing_ok=True)
+        used(done)
     return done
 
 

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.cache import node_cache, used
 from cluster.errors import EspalierError, StepError
-from cluster.folder import Folder, node_cache
+from cluster.folder import Folder
 
 BLOCK = 256 << 10  # bytes that are fetched and marked at once at least: a row asked for brings no more than it must
 RUN = 16  # blocks that are fetched with one request at most, and locked together
@@ -46,8 +47,9 @@ class RemoteFile:
         self.name, self.size, self.fetched = f"{folder}/{name}", facts.size, 0  # blocks fetched by this process
         self._read = folder.reader(name)
         key = hashlib.sha256(json.dumps([str(folder), name, facts, BLOCK]).encode()).hexdigest()
-        place = node_cache() / "streamed" / key
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = node_cache("streamed") / key
+        place.mkdir(mode=0o700, exist_ok=True)
+        used(place)
         self._file = _sized(place / "data", facts.size)
         self._locks = place / "locks"
         self._locks.mkdir(mode=0o700, exist_ok=True)
