@@ -17,12 +17,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from cluster.cache import node_cache, used
 from cluster.errors import ClusterError, EspalierError, RequestError
-from cluster.local_tree import TEMPORARY, FileFacts, LocalTree
+from cluster.storage.cache import node_cache, used
+from cluster.storage.local_tree import TEMPORARY, FileFacts, LocalTree
 
 if TYPE_CHECKING:
-    from cluster.remote_tree import RemoteTree
+    from cluster.storage.remote_tree import RemoteTree
 
 __all__ = ["FileFacts", "Folder"]
 
@@ -211,7 +211,7 @@ class Folder:
         return LocalTree(self.path) if self.is_local else self._remote()
 
     def _remote(self) -> RemoteTree:
-        from cluster.remote_tree import RemoteTree  # pyarrow takes longer to import than a cached run takes
+        from cluster.storage.remote_tree import RemoteTree  # pyarrow takes longer to import than a cached run takes
 
         return RemoteTree(self.location)
 

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from cluster.errors import EspalierError
-from cluster.exclusive_file import BEATS, ExclusiveFile, Holding
 from cluster.folder import Folder
+from cluster.storage.exclusive_file import BEATS, ExclusiveFile, Holding
 from cluster.work import Stopped
 
 log = logging.getLogger(__name__)

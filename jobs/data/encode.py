@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cluster.cache import node_cache, used
 from cluster.errors import StepError
+from cluster.storage.cache import node_cache, used
 from jobs.artifacts import Dataset
 from jobs.data.preparing import preparer, preprocess_of
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces

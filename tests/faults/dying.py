@@ -13,8 +13,8 @@ from typing import Any
 
 import tests.pipelines.toy_jobs  # noqa: F401  makes them known to definitions
 from cluster.folder import Folder
-from cluster.local_tree import TEMPORARY, LocalTree
 from cluster.resources import Resources
+from cluster.storage.local_tree import TEMPORARY, LocalTree
 from pipelines.lease import Lease
 from pipelines.load import load
 from pipelines.plan import plan

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.cache import node_cache, used
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
+from cluster.storage.cache import node_cache, used
 
 BLOCK = 256 << 10  # bytes that are fetched and marked at once at least: a row asked for brings no more than it must
 RUN = 16  # blocks that are fetched with one request at most, and locked together

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import cache
 from cluster.folder import Folder
+from cluster.storage import cache
 
 
 @pytest.fixture

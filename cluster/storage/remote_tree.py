@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from pyarrow import fs
 
 from cluster.errors import ClusterError
-from cluster.local_tree import CHUNK, TEMPORARY, FileFacts
+from cluster.storage.local_tree import CHUNK, TEMPORARY, FileFacts
 
 
 class RemoteTree:

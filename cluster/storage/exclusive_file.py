@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.local_tree import TEMPORARY
 from cluster.process import Process
+from cluster.storage.local_tree import TEMPORARY
 
 BEATS = 6  # a holder that missed this many is taken for dead
 UNKNOWN = "unknown"

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from cluster.errors import ClusterError
-from cluster.local_tree import TEMPORARY
+from cluster.storage.local_tree import TEMPORARY
 
 UNUSED = 7 * 24 * 3_600.0  # seconds after which a copy is deleted
 
