@@ -10,16 +10,23 @@ from pydantic import AfterValidator, Field
 
 from jobs.artifacts import Dataset
 from jobs.data import files
-from jobs.data.preparing import preprocess_of
 from jobs.data.preprocess import ImagePixels, Preprocess
 from jobs.models.backbone import Backbone
-from jobs.models.weights.reading import readable, weights_in
-from jobs.models.weights.shapes import LayerShape, layers_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from jobs.models.weights.shapes import LayerShape
+
 Made = TypeVar("Made")
+
+
+def _readable(path: str | None) -> str | None:
+    if not path:
+        return None
+    from jobs.models.weights.reading import readable
+
+    return readable(path)
 
 
 class ImageBackbone(Backbone):
@@ -28,7 +35,7 @@ class ImageBackbone(Backbone):
     modality = "image"
     weights: Annotated[
         str | None,
-        AfterValidator(readable),
+        AfterValidator(_readable),
         Field(description="Path or URI of weights to start from: .h5, .weights.h5, .npz, .safetensors; empty: none"),
     ] = None
 
@@ -42,10 +49,14 @@ class ImageBackbone(Backbone):
 
     def preprocess(self, dataset: Dataset, folder: Path) -> Preprocess:
         """Take the images as the data set holds them."""
+        from jobs.data.preparing import preprocess_of
+
         return preprocess_of(dataset)
 
     def pretrained(self, preprocess: Preprocess) -> Mapping[str, NDArray[Any]] | None:
         """Read the weights file; RequestError when it is not one, or of another architecture."""
+        from jobs.models.weights.reading import weights_in
+
         if self.weights is None:
             return None
         assert isinstance(preprocess, ImagePixels)
@@ -54,6 +65,8 @@ class ImageBackbone(Backbone):
     def layers(self, preprocess: ImagePixels) -> list[LayerShape]:
         """Return the layers in the order and by the names that weights files of this backbone have."""
         import tf_keras as keras
+
+        from jobs.models.weights.shapes import layers_of
 
         inputs = keras.Input((preprocess.height, preprocess.width, preprocess.channels))
         return layers_of(keras.Model(inputs, self.features(inputs, preprocess, 0)))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from jobs.artifacts import Finding
-from jobs.fit import Training
 from jobs.models.backbone import Backbone
 from jobs.models.model import weights_of
 from jobs.recipe import Recipe
 from jobs.strategies.strategy import Strategy
 from jobs.techniques.technique import Context, Technique
+
+if TYPE_CHECKING:
+    from jobs.fit import Training
 
 
 class Prune(Recipe, Technique):

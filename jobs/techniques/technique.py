@@ -10,15 +10,17 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from jobs.artifacts import Finding
-from jobs.fit import Training
 from jobs.models.backbone import Backbone
 from jobs.models.model import ModelSpec
 from jobs.recipe import Recipe
 from jobs.spec import Choice
 from jobs.strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    from jobs.fit import Training
 
 
 @dataclass

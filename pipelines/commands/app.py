@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from pipelines.load import load
 from pipelines.pipeline import Pipeline
-from pipelines.store import Store
+
+if TYPE_CHECKING:
+    from pipelines.store import Store
 
 
 def example(command: str) -> str:
@@ -52,6 +54,8 @@ def loaded(definition: Path, sets: list[str] | None) -> Pipeline:
 
 def opened(store: str) -> Store:
     """Open the store at a folder or URI."""
+    from pipelines.store import Store
+
     return Store(Folder.parse(store))
 
 
