@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cluster.environment import variables
 from cluster.errors import ClusterError
-from cluster.resources import Resources
+from cluster.resources import Capacity, Nodes, Resources
 
 CONNECT_S = 10.0  # how long a cluster may take to accept a connection
 
@@ -94,16 +94,23 @@ def disconnect() -> None:
         ray.shutdown()
 
 
-def capacity(asked: str | None) -> Resources:
-    """Return what the cluster can hold: of the connected one, else of the machine a cluster would be started on."""
+def capacity(asked: str | None) -> Capacity:
+    """Return what the cluster can hold: of the connected one, else of the machine a cluster would be started on.
+
+    What the autoscaler of a cluster elsewhere may add counts.
+    """
     if "ray" in sys.modules:
         import ray
 
         if ray.is_initialized():
-            held = ray.cluster_resources()
-            return Resources(held.get("CPU", 0), held.get("GPU", 0))
+            if address_of(asked) is None:
+                held = ray.cluster_resources()
+                return Capacity.of([Nodes(Resources(held.get("CPU", 0), held.get("GPU", 0)), 1)])
+            from cluster.growth import capacity_of
+
+            return capacity_of(ray.nodes())
     assert address_of(asked) is None, "a cluster elsewhere is asked once connected"
-    return Resources(cpus_here(), gpus_here())
+    return Capacity.of([Nodes(Resources(cpus_here(), gpus_here()), 1)])
 
 
 def cpus_here(root: Path = Path("/")) -> int:

@@ -56,6 +56,10 @@ class Job(Choice):
         """Return what the step holds at once while it runs."""
         return Resources(cpus=1)
 
+    def processes(self) -> list[Resources]:
+        """Return what each process of a step holds that must be there at once; empty where they may take turns."""
+        return []
+
     def keeps(self) -> Resources:
         """Return what stays held on the cluster once the step is done."""
         return Resources()

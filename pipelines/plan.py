@@ -7,13 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cluster.errors import ClusterError, RequestError
-from cluster.resources import Resources
+from cluster.resources import Capacity, Resources
 from jobs.job import Job
 from pipelines import graph
 from pipelines.identity import changes, fingerprint, identity
 from pipelines.language.mistakes import suggest_or_list
 from pipelines.pipeline import Pipeline
 from pipelines.store import NAME, Place, Record, Store
+
+REMEDY = "ask for less, or use a larger cluster"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ def check_capacity(planned: Mapping[str, Planned], total: Resources) -> None:
             names = " and ".join(f"'{keeper.name}'" for keeper in before)
             beside = f" beside the {held} that {names} keeps" if before else ""
             text = f"step '{step.name}' needs {asked}{beside}, the cluster can hold {total}"
-            raise ClusterError(text, remedy="ask for less, or use a larger cluster")
+            raise ClusterError(text, remedy=REMEDY)
+        if isinstance(total, Capacity) and (reason := total.refuses(step.job.processes())):
+            raise ClusterError(f"step '{step.name}' {reason}", remedy=REMEDY)
 
 
 def _kept_before(planned: Mapping[str, Planned]) -> Iterator[tuple[Planned, list[Planned]]]:

@@ -35,6 +35,10 @@ class Compress(Job):
         """Return what all workers hold together."""
         return self.strategy.resources()
 
+    def processes(self) -> list[Resources]:
+        """Return what each process of the strategy holds."""
+        return self.strategy.processes()
+
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Check the chain: what may follow what, on the model's backbone, under the strategy."""
         yield from mismatch(("model",), steps, self.model, self.data)

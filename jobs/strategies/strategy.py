@@ -88,6 +88,10 @@ class Strategy(Choice):
         """Return what each worker of Ray Train holds."""
         return Resources(self.cpus_per_worker, self.gpus_per_worker)
 
+    def processes(self) -> list[Resources]:
+        """Return what each process holds; all of them must be there at once."""
+        return [self.train_resources()] * self.train_workers()
+
     def train_worker(self, rank: int) -> str:
         """Name the worker of Ray Train in errors."""
         return "the coordinator" if self.has_coordinator else f"worker {rank} of {self.workers}"

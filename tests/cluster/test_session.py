@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.resources import Resources
+from cluster.resources import Capacity, Nodes, Resources
 from cluster.session import address_of, capacity, connect, cpus_here, gpus_here
 
 ALLOWED = len(os.sched_getaffinity(0))
@@ -47,7 +47,7 @@ def test_the_cpus_are_those_this_process_may_use(tmp_path: Path, quota: str, cpu
 
 def test_without_control_groups_the_affinity_counts(tmp_path: Path) -> None:
     assert cpus_here(tmp_path) == ALLOWED
-    assert capacity(None) == Resources(cpus_here(), gpus_here())
+    assert capacity(None) == Capacity.of([Nodes(Resources(cpus_here(), gpus_here()), 1)])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""How far a cluster's autoscaler may make it grow. Ray has no public call that tells.
+
+A managed autoscaler publishes its limits in the cluster's own store, where Ray Train looks for them too. That of
+`ray up` is configured by a file on the head node, which the command line of its process names. Where neither is found
+and no autoscaler's process runs beside the head, one may run elsewhere, as KubeRay's does: then nobody can say.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cluster.resources import Capacity, Nodes, Resources
+
+HEAD = "node:__internal_head__"
+PATIENCE = 30.0  # seconds the head may take to start a process and answer
+OPTION = "--autoscaling-config="
+
+
+def capacity_of(nodes: list[dict[str, Any]]) -> Capacity:
+    """Return what a connected cluster with these nodes (`ray.nodes()`) can hold now or later."""
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    now = [Nodes(_resources(held), 1) for held in alive]
+    if (published := _published()) is not None:
+        return Capacity.of(now, published)
+    config = _config_of_head()
+    if config is None:
+        return Capacity.unknown()
+    if not config:
+        return Capacity.of(now)
+    head = [Nodes(_resources(held), 1) for held in alive if HEAD in held]
+    return grown(now, head, config)
+
+
+def grown(now: list[Nodes], head: list[Nodes], config: dict[str, Any]) -> Capacity:
+    """Return the capacity of a cluster that its autoscaler may change from `now` as the file of `ray up` says."""
+    limit = int(config.get("max_workers", 2))
+    types: dict[str, Any] = config.get("available_node_types", {})
+    added = [
+        Nodes(_resources(kind.get("resources", {})), min(limit, int(kind.get("max_workers", limit))))
+        for name, kind in types.items()
+        if name != config.get("head_node_type") or "max_workers" in kind
+    ]
+    return Capacity.of(now, [*head, *added], most=sum((nodes.each for nodes in head), _most(added, limit)))
+
+
+def _most(added: list[Nodes], limit: int) -> Resources:
+    """Return the most CPUs, and the most GPUs, of `limit` nodes."""
+
+    def most(sizes: list[float]) -> float:
+        return sum(sorted(sizes, reverse=True)[:limit])
+
+    cpus = [nodes.each.cpus for nodes in added for _ in range(nodes.count)]
+    gpus = [nodes.each.gpus for nodes in added for _ in range(nodes.count)]
+    return Resources(most(cpus), most(gpus))
+
+
+def _resources(held: dict[str, float]) -> Resources:
+    return Resources(held.get("CPU", 0), held.get("GPU", 0))
+
+
+def _published() -> list[Nodes] | None:
+    """Return the nodes of the configuration a managed autoscaler published, None when there is none."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    if config is None or not config.node_group_configs:
+        return None
+    groups = config.node_group_configs
+    return [Nodes(_resources(group.resources), _count(group.max_count)) for group in groups]
+
+
+def _count(most: int) -> int:
+    return 2**31 if most < 0 else most  # -1 stands for any number
+
+
+def _config_of_head() -> dict[str, Any] | None:
+    """Return what the autoscaler beside the head was told; empty when it was told nothing, None when none is there."""
+    import ray
+
+    asked = ray.remote(_read_config).options(num_cpus=0, resources={HEAD: 0.001}, max_retries=0).remote()
+    try:
+        found: dict[str, Any] | None = ray.get(asked, timeout=PATIENCE)
+    except (ray.exceptions.GetTimeoutError, ray.exceptions.RayTaskError):
+        return None
+    return found
+
+
+def _read_config() -> dict[str, Any] | None:
+    import ray
+    import yaml
+
+    ours = f"--gcs-address={ray.get_runtime_context().gcs_address}"  # another cluster's may run here too
+    for words in _command_lines():
+        if ours in words and any(word.endswith("/monitor.py") for word in words):
+            files = [word.removeprefix(OPTION) for word in words if word.startswith(OPTION)]
+            return yaml.safe_load(Path(files[0]).expanduser().read_text()) if files and files[0] else {}
+    return None
+
+
+def _command_lines() -> list[list[str]]:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(file.read_bytes().decode(errors="replace").split("\0"))
+        except OSError:
+            continue  # it has ended
+    return found

@@ -1,0 +1,109 @@
+"""An autoscaler on this machine, its cluster of one CPU, and what a run may ask of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster.test_resources import LIMIT, TYPES
+
+ROOT = Path(__file__).parent.parent.parent
+NODE = f"{'f' * 51}00000"
+PROVIDER = {
+    "type": "external",
+    "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+    "launch_multiple": True,
+    "head_node_id": NODE,
+}
+LONGEST = 60.0  # seconds the head may take to listen
+
+
+def ports(count: int) -> list[int]:
+    """Return free ports below those that Ray hands to its workers by default."""
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in sockets]
+
+
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the head of a cluster whose autoscaler may add nodes; yield its address."""
+    root = tmp_path_factory.mktemp("growing")
+    types = {name: {**kind, "node_config": {}, "min_workers": 0} for name, kind in TYPES.items()}
+    empty = {"cluster_name": "toy", "auth": {}, "file_mounts": {}, "idle_timeout_minutes": 5, "upscaling_speed": 1.0}
+    file = root / "autoscaling.yaml"
+    file.write_text(yaml.safe_dump({**LIMIT, **empty, "available_node_types": types, "provider": PROVIDER}))
+    gcs, client, dashboard, agent = ports(4)
+    options = {
+        "num-cpus": 1, "port": gcs, "node-ip-address": "127.0.0.1", "include-dashboard": "false",
+        "ray-client-server-port": client, "dashboard-port": dashboard, "dashboard-agent-listen-port": agent,
+        "min-worker-port": 0, "max-worker-port": 0, "temp-dir": root / "ray", "autoscaling-config": file,
+    }  # fmt: skip
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
+    fake = {"RAY_FAKE_CLUSTER": "1", "RAY_CLOUD_INSTANCE_ID": NODE, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": NODE}
+    given = {**os.environ, **fake, "RAY_enable_autoscaler_v2": "1"}
+    with (root / "log").open("w") as log:
+        head = subprocess.Popen(
+            [*command, *(f"--{name}={value}" for name, value in options.items())], env=given, stdout=log, stderr=log
+        )
+    try:
+        wait_for(gcs, head, root / "log")
+        yield f"127.0.0.1:{gcs}"
+    finally:
+        head.terminate()
+        head.wait(60)
+
+
+def wait_for(port: int, head: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + LONGEST
+    while "Ray runtime started" not in log.read_text():
+        assert head.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.2)
+    socket.create_connection(("127.0.0.1", port), timeout=10).close()
+
+
+DEFINITION = """
+name: toy
+steps:
+  data: {job: dataset, source: {kind: digits}}
+  model:
+    job: train
+    data: data
+    model: {backbone: {kind: resnet, depth: 8}}
+    strategy: {kind: data_parallel, workers: WORKERS, cpus_per_worker: CPUS}
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("workers", "cpus", "error"),
+    [
+        (2, 4, ""),
+        (3, 4, "step 'model' needs 12 CPU, the cluster can hold 11 CPU, 2 GPU"),
+        (2, 5, "step 'model' needs 5 CPU in one process, and no node of the cluster holds that much"),
+        (7, 1.5, "step 'model' needs 7 processes of 1.5 CPU, and the nodes of the cluster hold 6 of them"),
+    ],
+)
+def test_what_the_autoscaler_may_add_counts(
+    growing: str, tmp_path: Path, workers: int, cpus: float, error: str
+) -> None:
+    file = tmp_path / "toy.yaml"
+    file.write_text(DEFINITION.replace("WORKERS", str(workers)).replace("CPUS", str(cpus)))
+    command = [sys.executable, "-m", "pipelines", "plan", str(file), "--store", str(tmp_path / "runs")]
+    done = subprocess.run([*command, "--address", growing], cwd=ROOT, capture_output=True, text=True)
+    assert "can hold 11 CPU, 2 GPU" in done.stdout
+    if error:
+        assert done.stderr.strip() == f"error: {error}; ask for less, or use a larger cluster"
+    assert done.returncode == (4 if error else 0)
