@@ -209,6 +209,24 @@ class Report(Artifact):
     evaluations: dict[str, dict[str, Any]] = {}
 
 
+class Speed(Spec):
+    """How fast one model was trained by `workers` workers; the timing is of the epoch of median speed."""
+
+    workers: int
+    rows_per_second: float  # of all workers together
+    efficiency: float  # rows/s a worker, as a share of those with the fewest workers
+    timing: Timing | None
+
+
+class Scaling(Artifact):
+    """How fast a training goes with several numbers of workers: same model, same rows, same global batch."""
+
+    step: str
+    strategy: dict[str, Any]
+    batch_size: int
+    speeds: list[Speed]
+
+
 class Scores(Artifact):
     """What a model says of many rows: `part-00000.parquet` …, in the order of the source, a row for each row there.
 

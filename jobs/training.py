@@ -61,11 +61,15 @@ class TrainWork:
         history = history + stage.train(model, recipe, 0, "train")
         weights = weights_of(model)
         if keeper.rank == 0:
-            keeper.tell({"start": "converting"})
-            spec = self.model.resolved(folder)
-            golden, facts = golden_of(dataset), recipe.model_dump(mode="json")
-            product = Product(spec, preprocess, dataset.classes, weights, self.strategy, golden, facts)
-            write_model(self.out, folder, product, history, dataset)
+            self.finish(stage, recipe, weights, history)
+
+    def finish(self, stage: Stage, recipe: TrainRecipe, weights: dict[str, Any], history: list[Epoch]) -> None:
+        """Write the artifact, in worker 0."""
+        stage.keeper.tell({"start": "converting"})
+        spec, dataset = self.model.resolved(stage.folder), stage.dataset
+        golden, facts = golden_of(dataset), recipe.model_dump(mode="json")
+        product = Product(spec, stage.preprocess, dataset.classes, weights, self.strategy, golden, facts)
+        write_model(self.out, stage.folder, product, history, dataset)
 
     def _resolved(self) -> TrainRecipe:
         """Return the recipe with the precision of the devices at hand."""

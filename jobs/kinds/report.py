@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from cluster.folder import Folder
 from cluster.work import run_remote
 from jobs.artifacts import Artifact, Report
+from jobs.data import files
 from jobs.job import Inputs, Job, Output
-from jobs.spec import Ref
+from jobs.spec import Path, Ref
 
 PAGE = "report.html"
 
@@ -24,12 +25,26 @@ class ReportJob(Job):
 
     title: Annotated[str, Field(min_length=1, max_length=200)] = "Report"
     of: Annotated[list[Annotated[str, Ref(Artifact)]], Field(min_length=1, max_length=256)]
+    benches: Annotated[
+        list[str], Field(max_length=64, description="Folders that espalier bench-strategy wrote, shown too")
+    ] = []
+
+    def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+        """Find the folders that are not there."""
+        for index, folder in enumerate(self.benches):
+            if not files.is_uri(folder) and not files.exists(folder):
+                yield ("benches", index), f"{folder} does not exist"
+
+    def digest(self, memo: Callable[[Any], str]) -> str:
+        """Return the digest of the folders no step makes."""
+        return "\n".join(memo(folder) for folder in self.benches)
 
     def run(self, inputs: Inputs, out: Output) -> Report:
         """Write the page in a worker process."""
         from jobs.report.page import write_page
 
         folders = {name: inputs[name].folder for name in self.of}
+        folders |= {folder: Folder.parse(folder) for folder in self.benches}
         run_remote(
             write_page, self.title, folders, out.folder, resources=self.resources(), tell=out.tell, stop=out.stop
         )

@@ -35,6 +35,10 @@ class Train(TrainRecipe, Job):
         """Return what all workers hold together."""
         return self.strategy.resources()
 
+    def processes(self) -> list[Resources]:
+        """Return what each process of the strategy holds."""
+        return self.strategy.processes()
+
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Check the batch against the strategy, and the backbone against the data and the augmentations."""
         for text in self.strategy.problems(self.batch_size):
@@ -63,15 +67,20 @@ class Train(TrainRecipe, Job):
         """Return the model trained."""
         return self.model
 
+    def recipe(self) -> TrainRecipe:
+        """Return how the model is trained, without what and where."""
+        return TrainRecipe.model_validate({name: getattr(self, name) for name in TrainRecipe.model_fields})
+
+    def located(self) -> ModelSpec:
+        """Return the model with the paths it reads made absolute, for processes that work elsewhere."""
+        return self.model.model_copy(update={"backbone": self.model.backbone.located(FilePath.cwd())})
+
     def run(self, inputs: Inputs, out: Output) -> Model:
         """Train on the cluster."""
         from jobs.strategies.ray_train import Group, run
         from jobs.training import TrainWork
 
-        recipe = TrainRecipe.model_validate({name: getattr(self, name) for name in TrainRecipe.model_fields})
-        backbone = self.model.backbone.located(FilePath.cwd())
-        model = self.model.model_copy(update={"backbone": backbone})
-        work = TrainWork(model, recipe, self.strategy, inputs[self.data].folder, out.folder)
+        work = TrainWork(self.located(), self.recipe(), self.strategy, inputs[self.data].folder, out.folder)
         group = Group(work, self.strategy, out.folder.name, out.checkpoints, self.retries, self.keep)
         run(group, out)
         return Model.load(out.folder)

@@ -9,7 +9,20 @@ import typer
 
 from pipelines.commands.app import app
 
-NAMES = ("validate", "plan", "run", "status", "logs", "fresh", "gc", "predict", "serve", "schema", "import-hub")
+NAMES = (
+    "validate",
+    "plan",
+    "run",
+    "status",
+    "logs",
+    "fresh",
+    "gc",
+    "predict",
+    "serve",
+    "schema",
+    "import-hub",
+    "bench-strategy",
+)
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
