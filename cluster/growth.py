@@ -13,7 +13,7 @@ from typing import Any
 from cluster.resources import Capacity, Nodes, Resources
 
 HEAD = "node:__internal_head__"
-PATIENCE = 30.0  # seconds the head may take to start a process and answer
+PATIENCE = 60.0  # seconds the head may take to start a process and answer
 OPTION = "--autoscaling-config="
 
 
