@@ -45,6 +45,7 @@ class Prune(Recipe, Technique):
         import tensorflow as tf
         import tensorflow_model_optimization as tfmot
 
+        from jobs.fit import Training
         from jobs.optimizers import optimizer_of
 
         end = max(1, int(context.train_steps * 0.75))
