@@ -78,7 +78,7 @@ def run_remote(
     import ray
 
     channel = Channel(_mailbox(ray.get_runtime_context().get_worker_id()), uuid.uuid4().hex)
-    options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0}
+    options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0, "runtime_env": _here()}
     reference = ray.remote(_call).options(**options).remote(function, args, channel)
     done: list[Any] = []
     try:
@@ -93,6 +93,17 @@ def run_remote(
             ray.cancel(reference, force=True)
             ray.wait([reference], timeout=GRACE)
     return _outcome(reference, function.__name__)
+
+
+def _here() -> dict[str, Any]:
+    """Return the runtime environment of processes that ask this cluster, and no other, about itself.
+
+    Ray's own actors look their cluster up anew, and take the one that was started last on the machine: what watches
+    over a training's controller would not find it there, and remove the training's placement group.
+    """
+    import ray
+
+    return {"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}}
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...], channel: Channel) -> Any:

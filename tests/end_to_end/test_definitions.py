@@ -15,8 +15,9 @@ from tests.end_to_end.shown import SHOWN
 ROOT = Path(__file__).parent.parent.parent
 DEFINITIONS = sorted((ROOT / "pipelines/definitions").glob("*.yaml"))
 LONG = [pytest.mark.slow, pytest.mark.timeout(1_800)]
+SHORT = [pytest.mark.timeout(600)]
 RUN = [
-    pytest.param(definition, id=definition.stem, marks=LONG if definition.stem in SLOW else [])
+    pytest.param(definition, id=definition.stem, marks=LONG if definition.stem in SLOW else SHORT)
     for definition in DEFINITIONS
     if definition.stem != "quickstart"
 ]
@@ -28,7 +29,6 @@ def test_a_definition_is_valid(definition: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("definition", RUN)
 def test_a_definition_runs_to_its_end(definition: Path, tmp_path: Path) -> None:
     params = {"port": "0"} | params_of(definition, tmp_path / "data")
