@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,6 +43,7 @@ def ports(count: int) -> list[int]:
 def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the head of a cluster whose autoscaler may add nodes; yield its address."""
     root = tmp_path_factory.mktemp("growing")
+    short = Path(tempfile.mkdtemp(prefix="ray-"))  # names of sockets have 107 characters at most
     types = {name: {**kind, "node_config": {}, "min_workers": 0} for name, kind in TYPES.items()}
     empty = {"cluster_name": "toy", "auth": {}, "file_mounts": {}, "idle_timeout_minutes": 5, "upscaling_speed": 1.0}
     file = root / "autoscaling.yaml"
@@ -48,21 +52,24 @@ def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     options = {
         "num-cpus": 1, "port": gcs, "node-ip-address": "127.0.0.1", "include-dashboard": "false",
         "ray-client-server-port": client, "dashboard-port": dashboard, "dashboard-agent-listen-port": agent,
-        "min-worker-port": 0, "max-worker-port": 0, "temp-dir": root / "ray", "autoscaling-config": file,
+        "min-worker-port": 0, "max-worker-port": 0, "temp-dir": short, "autoscaling-config": file,
     }  # fmt: skip
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"]
     fake = {"RAY_FAKE_CLUSTER": "1", "RAY_CLOUD_INSTANCE_ID": NODE, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": NODE}
-    given = {**os.environ, **fake, "RAY_enable_autoscaler_v2": "1"}
-    with (root / "log").open("w") as log:
-        head = subprocess.Popen(
-            [*command, *(f"--{name}={value}" for name, value in options.items())], env=given, stdout=log, stderr=log
-        )
-    try:
-        wait_for(gcs, head, root / "log")
-        yield f"127.0.0.1:{gcs}"
-    finally:
-        head.terminate()
-        head.wait(60)
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
+    given = {**os.environ, **fake, **token, "RAY_enable_autoscaler_v2": "1"}
+    words = [*command, *(f"--{name}={value}" for name, value in options.items())]
+    with (root / "log").open("w") as log, pytest.MonkeyPatch.context() as patch:
+        head = subprocess.Popen(words, env=given, stdout=log, stderr=log)
+        for name, value in token.items():
+            patch.setenv(name, value)
+        try:
+            wait_for(gcs, head, root / "log")
+            yield f"127.0.0.1:{gcs}"
+        finally:
+            head.terminate()
+            head.wait(60)
+            shutil.rmtree(short, ignore_errors=True)
 
 
 def wait_for(port: int, head: subprocess.Popen[bytes], log: Path) -> None:
