@@ -6,6 +6,7 @@ their owner. The placement group of an owner that was killed stays until `remove
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -45,6 +46,19 @@ class Fallen:
         return f"{self.role} {self.rank}: {self.death}"
 
 
+@dataclass(frozen=True)
+class Living:
+    """A member's process: who it is, and where it runs."""
+
+    role: str
+    rank: int
+    pid: int
+    node: str
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.rank}: pid {self.pid} on {self.node}"
+
+
 class Member:
     """What a member's process is asked to do: a subclass adds the methods it can be called by."""
 
@@ -59,6 +73,12 @@ class Member:
         self._held = socket.socket()
         self._held.bind(("", 0))
         return f"{ray.util.get_node_ip_address()}:{self._held.getsockname()[1]}"
+
+    def process(self) -> Living:
+        """Say which process this is."""
+        import ray
+
+        return Living(self.role, self.rank, os.getpid(), ray.util.get_node_ip_address())
 
     def release_port(self) -> None:
         """Let the port of `address` go, right before something else listens there."""
@@ -135,7 +155,14 @@ class Gang:
 
     def addresses(self) -> dict[str, list[str]]:
         """Return the address of every member by role, in the order of ranks; no two are the same."""
-        return {role: self.call_all(role, "address") for role in dict.fromkeys(role for role, _ in self.members)}
+        return {role: self.call_all(role, "address") for role in self._roles()}
+
+    def processes(self) -> list[Living]:
+        """Return the process of every member."""
+        return [found for role in self._roles() for found in self.call_all(role, "process")]
+
+    def _roles(self) -> list[str]:
+        return list(dict.fromkeys(role for role, _ in self.members))
 
     def poll(self) -> list[Fallen]:
         """Return the members that died since the last look; `fallen` keeps all of them."""

@@ -20,6 +20,7 @@ from jobs.data.feed import Feed
 from jobs.data.preprocess import Preprocess
 from jobs.fit import fit
 from jobs.models.model import ModelSpec, build, build_to_train, load_weights, read_weights
+from jobs.models.weights.wholes import uncut
 from jobs.product import Product, golden_of, write_model
 from jobs.runtime.inputs import as_read
 from jobs.strategies.strategy import Strategy
@@ -109,7 +110,7 @@ class Chain:
         train, validation = feeds_of(self.dataset, self.held.preprocess, self.held.folder, recipe)
         answers = self._answers(teacher, recipe.batch_size) if isinstance(technique, Teaches) else {}
         train.teacher = answers.get("train", train.teacher)
-        with self.engine.scope():
+        with self.engine.scope(), uncut(not technique.whole):
             model = self.held.built(len(self.classes), recipe.seed)
             training = technique.prepare(model, self.context(index, recipe.epochs * train.steps))
         training.l1, training.l2 = self.held.spec.l1, self.held.spec.l2

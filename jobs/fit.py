@@ -62,6 +62,7 @@ class Training:
     softening: Softening | None = None
     before_step: list[Callable[[Any], None]] = field(default_factory=list)
     gradients: list[Gradient] = field(default_factory=list)  # noted when a train step is traced
+    alone: Callable[[int], bool] = lambda train_step: False  # whether it changes more than gradients do, such as masks
 
     def apply(self, batch: Any, replicas: int) -> tuple[Any, Any, Any]:
         """Take one train step on a replica's shard; return its sums of loss, correct rows and rows."""

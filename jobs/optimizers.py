@@ -13,10 +13,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from jobs.models.weights.wholes import PART
 from jobs.recipe import Recipe, TrainRecipe
 
 DROPS, DROP = (0.5, 0.75), 0.1
-NOT_DECAYED = r"^(?!.*(kernel|embeddings)(:0)?$)"  # biases and normalisation, as a pattern keras searches names with
+NOT_DECAYED = (
+    rf"^(?!.*(kernel|embeddings)({PART})?(:0)?$)"  # biases and normalisation, as a pattern keras searches names with
+)
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

@@ -117,7 +117,7 @@ class Feed:
         def load(number: Any) -> list[Any]:
             epoch, run = divmod(int(number), len(runs))
             at = [(epoch * self.steps + shard // local, first + shard % local) for shard in runs[run]]
-            return self._together(at, replicas) or self._stacked(at, replicas)
+            return list(tf.nest.flatten(self.stacked(at, replicas)))
 
         def shaped(number: Any) -> Any:
             loaded = tf.numpy_function(load, [number], [part.dtype for part in parts], stateful=False)
@@ -130,17 +130,25 @@ class Feed:
         shards = loaded.flat_map(tf.data.Dataset.from_tensor_slices)
         return shards.skip(step * local - sum(map(len, passed)))
 
-    def _stacked(self, at: Sequence[tuple[int, int]], replicas: int) -> list[NDArray[Any]]:
-        """Return the parts of the shards at (train step, replica), stacked: all have equally many rows."""
+    def stacked(self, at: Sequence[tuple[int, int]], replicas: int) -> Batch:
+        """Return the shards at (train step, replica), stacked: every part has one more axis, which comes first.
+
+        All must have equally many rows.
+        """
+        return self._together(at, replicas) or self._one_by_one(at, replicas)
+
+    def _one_by_one(self, at: Sequence[tuple[int, int]], replicas: int) -> Batch:
         import tensorflow as tf
 
-        shards = [tf.nest.flatten(self.read(train_step, replica, replicas)) for train_step, replica in at]
-        return [
-            np.stack(column) if len(column) > 1 else np.asarray(column[0])[None] for column in zip(*shards, strict=True)
-        ]
+        def joined(*parts: NDArray[Any]) -> NDArray[Any]:
+            return np.stack(parts) if len(parts) > 1 else np.asarray(parts[0])[None]
 
-    def _together(self, at: Sequence[tuple[int, int]], replicas: int) -> list[NDArray[Any]] | None:
-        """Return what `_stacked` does of rows that stay as they are, gathered at once; None of others.
+        shards = [self.read(train_step, replica, replicas) for train_step, replica in at]
+        batch: Batch = tf.nest.map_structure(joined, *shards)
+        return batch
+
+    def _together(self, at: Sequence[tuple[int, int]], replicas: int) -> Batch | None:
+        """Return the shards of rows that stay as they are, gathered at once; None of others.
 
         An epoch of 60,000 rows of 784 bytes in batches of 128 takes half the time so.
         """
@@ -157,8 +165,7 @@ class Feed:
         x, y = tf.nest.map_structure(folded, self._gather(indices))
         ones, teacher = folded(np.ones(len(indices), np.float32)), folded(self.teacher.take(indices, 0))
         scales = np.asarray([1 / len(self.batch(train_step)) for train_step, _ in at], np.float32)
-        found: list[NDArray[Any]] = tf.nest.flatten(Batch(x, y, y, ones, ones, scales, teacher))
-        return found
+        return Batch(x, y, y, ones, ones, scales, teacher)
 
     def _runs(self, first: int, local: int, replicas: int, most: int) -> list[range]:
         """Return the shards of an epoch, numbered in order, in runs of equally many rows and at most `most` shards."""

@@ -55,6 +55,7 @@ class Compress(Job):
             spec = technique.learner() if isinstance(technique, Teaches) else spec
             if recipe is not None and spec is not None:
                 learner = spec.backbone
+                yield from ((place, text) for text in self.strategy.refuses(learner, recipe))
                 for number, text in problems(recipe.augment, learner.modality, learner.runtime == "tensorflow"):
                     yield (*place, "augment", number), text
         for path in self._reads():

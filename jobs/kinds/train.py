@@ -43,6 +43,8 @@ class Train(TrainRecipe, Job):
         """Check the batch against the strategy, and the backbone against the data and the augmentations."""
         for text in self.strategy.problems(self.batch_size):
             yield ("strategy",), text
+        for text in self.strategy.refuses(self.model.backbone, self):
+            yield ("strategy",), text
         found = steps[self.data].modality() if self.data in steps else None
         wanted = self.model.backbone.modality
         if found is not None and found != wanted:

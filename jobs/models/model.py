@@ -13,6 +13,7 @@ from pydantic import Field
 from cluster.errors import RequestError
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces
 from jobs.models.backbone import Backbone
+from jobs.models.weights.wholes import name_of, wholes
 from jobs.spec import Spec
 
 HEAD = "logits"
@@ -91,7 +92,7 @@ def frozen_backbone(model: Any) -> Iterator[None]:
 
 def penalised(model: Any) -> list[Any]:
     """Return the variables that L1 and L2 act on: kernels and embeddings, not biases or normalisation."""
-    return [v for v in model.trainable_variables if v.name.split("/")[-1].split(":")[0] in ("kernel", "embeddings")]
+    return [v for v in model.trainable_variables if name_of(v).split("/")[-1] in ("kernel", "embeddings")]
 
 
 def weights_of(model: Any) -> dict[str, Any]:
@@ -102,8 +103,8 @@ def weights_of(model: Any) -> dict[str, Any]:
 def _by_name(model: Any) -> dict[str, Any]:
     """Return the variables by name; one whose name is taken, as a foreign module's may be, is called `name#2`."""
     found: dict[str, Any] = {}
-    for variable in model.weights:
-        name = again = variable.name.split(":")[0]
+    for variable in wholes(model.weights):
+        name = again = name_of(variable)
         count = 1
         while again in found:
             count += 1

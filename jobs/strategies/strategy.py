@@ -11,6 +11,8 @@ from pydantic import Field
 
 from cluster.resources import Resources
 from jobs.artifacts import Timing
+from jobs.models.backbone import Backbone
+from jobs.recipe import Recipe
 from jobs.spec import INCIDENTAL, Choice
 
 
@@ -109,3 +111,7 @@ class Strategy(Choice):
         """Yield what is wrong with training on global batches of `batch_size` rows."""
         if batch_size < self.workers:
             yield f"{batch_size} rows a global batch cannot feed {self.workers} workers"
+
+    def refuses(self, backbone: Backbone, recipe: Recipe) -> Iterator[str]:
+        """Yield each reason why `backbone` cannot be trained as `recipe` says under this strategy."""
+        yield from ()

@@ -10,6 +10,7 @@ from pydantic import Field
 from jobs.artifacts import Finding
 from jobs.models.backbone import Backbone
 from jobs.models.model import weights_of
+from jobs.models.weights.wholes import name_of
 from jobs.recipe import Recipe
 from jobs.strategies.strategy import Strategy
 from jobs.techniques.technique import Context, Technique
@@ -64,7 +65,11 @@ class Prune(Recipe, Technique):
             for layer in layers:
                 layer.pruning_step.assign(tf.cast(train_step, layer.pruning_step.dtype))
 
-        return Training(wrapped, optimizer_of(self, context.train_steps), self.seed, before_step=[advance])
+        def updates_masks(train_step: int) -> bool:  # the wrapper counts from one
+            return (train_step + 1) % every == 0 and (train_step < end or self.ramp == "constant")
+
+        optimizer = optimizer_of(self, context.train_steps)
+        return Training(wrapped, optimizer, self.seed, before_step=[advance], alone=updates_masks)
 
     def finish(self, training: Training) -> dict[str, Any]:
         """Apply the masks and return the weights of the layers inside the wrappers."""
@@ -73,7 +78,7 @@ class Prune(Recipe, Technique):
             if _is_wrapped(layer):
                 weights.update(weights_of(layer.layer))
                 for variable, mask, _ in layer.pruning_vars:
-                    weights[variable.name.split(":")[0]] = variable.numpy() * mask.numpy()
+                    weights[name_of(variable)] = variable.numpy() * mask.numpy()
             else:
                 weights.update(weights_of(layer))
         return weights
@@ -110,7 +115,7 @@ def _wrap(model: Any, schedule: Any) -> Any:
     import tf_keras as keras
 
     def around(layer: Any) -> Any:
-        if any(_prunable(v.name.split(":")[0], v) for v in layer.trainable_weights):
+        if any(_prunable(name_of(v), v) for v in layer.trainable_weights):
             return tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
         return layer
 

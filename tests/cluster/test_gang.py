@@ -46,6 +46,7 @@ def pids(gang: Gang) -> list[int]:
 def calls_and_stops(name: str, tell: Any) -> None:
     gang = started(name)
     tell({"answers": [gang.call_all(role, "who", "hello") for role in ROLES], "addresses": gang.addresses()})
+    tell({"processes": [str(process) for process in gang.processes()]})
     for method in ("refuse", "fail"):
         try:
             gang.answer(("worker", 1), gang.call("worker", 1, method))
@@ -98,7 +99,7 @@ def run(function: Any, name: str) -> list[dict[str, Any]]:
 
 
 def test_members_know_their_role_and_rank_and_errors_name_them(ray_cluster: None) -> None:
-    answered, *errors = run(calls_and_stops, "calls")
+    answered, processes, *errors = run(calls_and_stops, "calls")
     (server,), workers = answered["answers"]
     assert [(role, rank, env, word) for role, rank, _, env, word in [server, *workers]] == [
         ("server", 0, "set", "hello"),
@@ -108,6 +109,8 @@ def test_members_know_their_role_and_rank_and_errors_name_them(ray_cluster: None
     addresses = [address for role in ROLES for address in answered["addresses"][role]]
     assert len(set(addresses)) == 3
     assert all(re.fullmatch(r"[0-9.]+:\d+", address) for address in addresses)
+    for (role, rank, pid, *_), process in zip([server, *workers], processes["processes"], strict=True):
+        assert re.fullmatch(rf"{role} {rank}: pid {pid} on [0-9.]+", process), process
     assert [event["error"] for event in errors] == [
         "RequestError: the call: is wrong",
         "StepError: worker 1: raised ZeroDivisionError('by zero')",

@@ -25,6 +25,7 @@ SLOW = {  # run by make soak: make test runs one definition with texts and two w
     "efficientnet_b0",
     "folder",
     "huggingface",
+    "parameter_server",
     "resnet50",
     "resnet50_v2",
     "strategies",

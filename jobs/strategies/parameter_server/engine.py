@@ -1,0 +1,156 @@
+"""Drives train steps as closures: workers take them one after another, and update variables that servers hold.
+
+A worker reads no rows: the coordinator does, and a train step's travel with its closure. So a closure that is done
+again after a worker was lost repeats its own rows, and every row is seen once an epoch. What a closure returns counts
+once, however often it ran.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from jobs.artifacts import Timing
+from jobs.data.feed import Feed
+from jobs.models.weights.wholes import wholes
+from jobs.strategies.parameter_server.flight import Flight
+from jobs.strategies.parameter_server.measured import facts_of, step_bytes, timing_of
+from jobs.strategies.parameter_server.packing import pack
+from jobs.strategies.parameter_server.traced import (
+    BAD,
+    LOSS,
+    NONE,
+    ROWS,
+    measure_closure,
+    predict_closure,
+    train_closure,
+)
+
+
+class Scheduled:
+    """The engine of `parameter_server`, in the coordinator. `look` is called now and then while closures fly."""
+
+    replicas = 1  # a train step is one worker's
+    local = 1
+    first = 0
+
+    def __init__(
+        self, strategy: Any, look: Callable[[], None], workers: int, steps_per_closure: int, in_flight: int
+    ) -> None:
+        self.strategy = strategy
+        self.workers = workers
+        self.steps_per_closure = steps_per_closure
+        self._flight = Flight(tf.distribute.coordinator.ClusterCoordinator(strategy), in_flight, look)
+        with strategy.scope():
+            self._updates = tf.Variable(0, dtype=tf.int64, trainable=False, name="updates")
+        self._closures: dict[tuple[int, str], Any] = {}
+        self._bad = NONE
+        self._facts: dict[str, float] = {}
+        self._timing: Timing | None = None
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Make variables on the servers, in parts where they are large."""
+        with self.strategy.scope(), tf.variable_creator_scope(_whole_first):
+            yield
+
+    def train(self, training: Any, feed: Feed, first: int, last: int) -> tuple[float, float, float]:
+        """Hand out train steps `first` … `last`-1; return the sums of loss, correct rows and rows when all are done."""
+        results: list[NDArray[np.float64]] = []
+        started = time.perf_counter()
+        self._flight.highest = 0
+        for start, count, alone in self._runs(training, feed, first, last):
+            packed = pack(feed, start, count)
+            run = self._closure(training, train_closure, self._updates, training, packed)
+            if alone:
+                self._flight.wait()
+            self._flight.launch(run, (packed, tf.constant(start, tf.int64)), results.append)
+            if alone:
+                self._flight.wait()
+        self._flight.wait()
+        table, seconds = np.stack(results), time.perf_counter() - started
+        self._bad = float(table[:, BAD].min())
+        self._facts = facts_of(table, self._flight.highest)
+        self._timing = timing_of(table, seconds, self.workers, step_bytes(training, feed))
+        loss, correct, rows = (float(value) for value in table[:, LOSS : ROWS + 1].sum(0))
+        return loss, correct, rows
+
+    def evaluate(self, training: Any, feed: Feed) -> tuple[float, float, float]:
+        """Return the sums of loss, correct rows and rows over `feed`: a batch counts once, however often it was run."""
+        results: list[NDArray[np.float64]] = []
+        for start, count in feed.alike(0, feed.steps, self.steps_per_closure):
+            packed = pack(feed, start, count)
+            self._flight.launch(self._closure(training, measure_closure, training, packed), (packed,), results.append)
+        self._flight.wait()
+        loss, correct, rows = (float(value) for value in np.sum(results, 0)) if results else (0.0, 0.0, 0.0)
+        return loss, correct, rows
+
+    def predict(self, model: Any, feed: Feed) -> NDArray[np.float32]:
+        """Return the logits `float32[rows, classes]` of every row of `feed`, in its order."""
+        run = predict_closure(self.strategy, model, pack(feed, 0, 1))
+        parts: dict[int, NDArray[np.float32]] = {}
+        for step in range(feed.steps):
+            self._flight.launch(run, (pack(feed, step, 1),), partial(parts.__setitem__, step))
+        self._flight.wait()
+        return np.concatenate([parts[step] for step in range(feed.steps)])
+
+    def first_bad_step(self) -> int | None:
+        """Return the first train step of the last `train` whose loss was not finite."""
+        return None if self._bad == NONE else int(self._bad)
+
+    def timing(self) -> Timing | None:
+        """Return where the time of the last `train` went, as workers timed their closures."""
+        return self._timing
+
+    def facts(self) -> dict[str, float]:
+        """Return the staleness of the train steps of the last `train`, and how many closures were in flight."""
+        return self._facts
+
+    def read(self, training: Any) -> dict[str, Any]:
+        """Return weights (`w/…`) and optimizer state (`o/…`) as whole arrays, as any strategy does."""
+        return {name: variable.numpy() for name, variable in _state(training)}
+
+    def restore(self, training: Any, arrays: dict[str, Any]) -> None:
+        """Put arrays that `read` returned back, whoever did; what is left out stays as it is."""
+        for name, variable in _state(training):
+            if (value := arrays.get(name)) is not None:
+                variable.assign(value)
+
+    def _runs(self, training: Any, feed: Feed, first: int, last: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield (train step, count, alone): closures' train steps, and single ones that nothing may run beside."""
+        for start, count in feed.alike(first, last, self.steps_per_closure):
+            begun = start
+            for train_step in range(start, start + count):
+                if training.alone(train_step):
+                    if begun < train_step:
+                        yield begun, train_step - begun, False
+                    yield train_step, 1, True
+                    begun = train_step + 1
+            if begun < start + count:
+                yield begun, start + count - begun, False
+
+    def _closure(self, training: Any, make: Callable[..., Any], *args: Any) -> Any:
+        key = (id(training), make.__name__)
+        if key not in self._closures:
+            self._closures[key] = make(self.strategy, *args)
+        return self._closures[key]
+
+
+def _whole_first(make: Callable[..., Any], **options: Any) -> Any:
+    """Draw a variable's whole first value before it is cut: seeded weights are those of every other strategy."""
+    if callable(start := options.get("initial_value")):
+        options["initial_value"] = start()
+    return make(**options)
+
+
+def _state(training: Any) -> Iterator[tuple[str, Any]]:
+    for letter, variables in (("w", training.model.weights), ("o", training.optimizer.variables)):
+        for index, variable in enumerate(wholes(variables)):
+            yield f"{letter}/{index}", variable

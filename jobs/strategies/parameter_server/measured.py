@@ -1,0 +1,67 @@
+"""What closures told of an epoch of train steps, put together: how long, how stale, how many bytes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from jobs.artifacts import Timing
+from jobs.data.feed import Feed
+from jobs.models.weights.wholes import name_of
+from jobs.strategies.parameter_server.traced import ROWS, SECONDS, STALE, STALEST, STEPS
+
+
+def timing_of(table: NDArray[np.float64], seconds: float, workers: int, bytes_sent: int) -> Timing:
+    """Return the timing of an epoch of `seconds`; `table` has a row for each closure.
+
+    A train step's time is its worker's, from the first read to the last push. What is left of the wall time, when
+    workers had no closure, is time they waited for rows. Who took which step is not told: workers have equal shares.
+    """
+    of_steps = np.repeat(table[:, SECONDS] / table[:, STEPS], table[:, STEPS].astype(int)) * 1e3
+    p50, p90, p99 = (float(value) for value in np.percentile(of_steps, [50, 90, 99]))
+    return Timing(
+        rows_per_second=[float(table[:, ROWS].sum()) / workers / seconds] * workers,
+        calls=len(table),
+        train_steps=len(of_steps),
+        p50_ms=p50,
+        p90_ms=p90,
+        p99_ms=p99,
+        seconds=seconds,
+        input_seconds=max(0.0, seconds - float(table[:, SECONDS].sum()) / workers),
+        bytes_sent=bytes_sent,
+    )
+
+
+def facts_of(table: NDArray[np.float64], in_flight: int) -> dict[str, float]:
+    """Return how stale the train steps were, and the most closures in flight at once.
+
+    The staleness of a train step is how many updates others made between its read of the variables and its own.
+    """
+    return {
+        "mean_staleness": float(table[:, STALE].sum() / table[:, STEPS].sum()),
+        "most_staleness": float(table[:, STALEST].max()),
+        "closures_in_flight": float(in_flight),
+    }
+
+
+def step_bytes(training: Any, feed: Feed) -> int:
+    """Return the bytes that a train step's rows, reads and updates send; of an embedding, those of the rows looked up.
+
+    What is not trained, such as moving averages, is read and updated like the rest.
+    """
+    rows = tf.nest.flatten(feed.read(0, 0, 1))
+    looked_up = sum(array.size for array in rows[:1] if array.dtype == np.int32)
+    total = sum(array.nbytes for array in rows)
+    total += sum(2 * math.prod(v.shape) * v.dtype.size for v in training.model.non_trainable_variables)
+    tables = set()
+    for gradient, variable in zip(training.gradients, training.model.trainable_variables, strict=False):
+        if gradient.indices is None:
+            total += 2 * math.prod(gradient.shape) * gradient.dtype.size
+        elif (name := name_of(variable)) not in tables:
+            tables.add(name)
+            total += looked_up * (2 * math.prod(gradient.shape[1:]) * gradient.dtype.size + gradient.indices.size)
+    return int(total)

@@ -1,0 +1,112 @@
+"""Parameter servers: train steps are a single process's when nothing is stale; what is held, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.errors import RequestError
+from cluster.folder import Folder
+from cluster.resources import Resources
+from jobs.strategies import Strategy
+from pipelines.load import load
+
+
+@pytest.fixture(scope="module")
+def found(digits: Folder) -> dict[str, Any]:
+    """Train in a process of its own, with servers in it and without."""
+    command = [sys.executable, "-m", "tests.jobs.strategies.served", str(digits)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+@pytest.mark.training
+def test_one_worker_takes_the_train_steps_of_a_single_process(found: dict[str, Any]) -> None:
+    assert found["apart"] < 1e-4
+    alone, served, _ = found["losses"]
+    assert served == pytest.approx(alone, rel=1e-4)
+    assert served[2] < served[0]
+
+
+@pytest.mark.training
+def test_weights_lie_on_both_servers_some_of_them_in_parts(found: dict[str, Any]) -> None:
+    assert [device.split("/")[1:4] for device in found["placed"]["servers"]] == [
+        ["job:ps", "replica:0", "task:0"],
+        ["job:ps", "replica:0", "task:1"],
+    ]
+    assert found["placed"]["parts"] > 0
+
+
+@pytest.mark.training
+def test_each_epoch_tells_staleness_and_closures_in_flight(found: dict[str, Any]) -> None:
+    wanted = {"mean_staleness": 0.0, "most_staleness": 0.0, "closures_in_flight": 2.0}
+    assert found["facts"] == [wanted, wanted, wanted]
+
+
+@pytest.mark.training
+def test_a_resumed_training_ends_like_an_unbroken_one_with_no_epoch_twice(found: dict[str, Any]) -> None:
+    assert found["epochs"] == [1, 2, 3]
+    assert found["resumed apart"] < 1e-5
+    _, served, resumed = found["losses"]
+    assert resumed == pytest.approx(served, rel=1e-5)
+
+
+@pytest.mark.training
+def test_techniques_keep_their_promises_under_it(found: dict[str, Any]) -> None:
+    assert found["phases"] == {"prune": ["prune", "prune"], "distill": ["distill"]}
+    assert all(found["promises"][name] and all(found["promises"][name]) for name in ("prune", "distill"))
+
+
+def test_it_holds_coordinator_servers_and_workers_and_servers_hold_no_gpu() -> None:
+    strategy = Strategy.choose(
+        {"kind": "parameter_server", "workers": 3, "servers": 2, "gpus_per_worker": 1, "cpus_per_server": 0.5}
+    )
+    assert strategy.resources() == Resources(cpus=1 + 3 + 2 * 0.5, gpus=3)
+    servers, workers = [Resources(cpus=0.5)] * 2, [Resources(cpus=1, gpus=1)] * 3
+    assert strategy.processes() == [Resources(cpus=1), *servers, *workers]
+    assert (strategy.train_workers(), strategy.train_resources()) == (1, Resources(cpus=1))
+    assert list(strategy.problems(batch_size=1)) == []  # a worker takes a whole batch
+
+
+DEFINITION = """
+name: refused
+steps:
+  data: {{job: dataset, source: {{kind: digits}}}}
+  model:
+    job: train
+    data: data
+    model: {{backbone: {backbone}}}
+    precision: {precision}
+    strategy: {{kind: parameter_server, servers: {servers}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"servers": "0"}, "steps.model.strategy.servers: 0 is not 1 or more"),
+        (
+            {"precision": "mixed_float16"},
+            "steps.model.strategy: precision mixed_float16 has not been trained with parameter servers; "
+            "leave it out, or say float32",
+        ),
+        (
+            {"backbone": "{kind: hub, module: module, reads: image}"},
+            "steps.model.strategy: a hub module brings its own graph, which has not been run with parameter servers",
+        ),
+    ],
+)
+def test_what_it_cannot_carry_is_refused_at_load(changed: dict[str, str], reason: str, tmp_path: Path) -> None:
+    fields = {"backbone": "{kind: resnet, depth: 8}", "precision": "auto", "servers": "1"} | changed
+    file = tmp_path / "refused.yaml"
+    file.write_text(DEFINITION.format(**fields))
+    with pytest.raises(RequestError) as caught:
+        load(file)
+    assert reason in str(caught.value)
