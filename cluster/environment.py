@@ -10,6 +10,7 @@ DEFAULTS = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the controller takes one report a poll; 2 s would rule short epochs
+    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",  # of 5: some clouds take a node away 30 s after they say so
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 import uuid
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -72,7 +73,8 @@ def run_remote(
 ) -> Any:
     """Run `function(*args, tell=…)` in one worker process holding `resources`, and return what it returns.
 
-    `tell` receives, in order, the events the function sends. When `stop` is set the process is ended and Stopped is
+    `tell` receives, in order, the events the function sends; once it raises, it is warned of and told no more, for the
+    work does not depend on who listens. When `stop` is set the process is ended and Stopped is
     raised. An EspalierError raised there is raised here as it is.
     """
     import ray
@@ -85,7 +87,7 @@ def run_remote(
         while not done:
             done, _ = ray.wait([reference], timeout=POLL)
             for event in ray.get(channel.mailbox.take.remote(channel.topic)):
-                tell(event)
+                tell = _told(tell, event)
             if not done and stop is not None and stop.is_set():
                 raise Stopped(function.__name__, "was stopped")
     finally:
@@ -104,6 +106,16 @@ def _here() -> dict[str, Any]:
     import ray
 
     return {"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}}
+
+
+def _told(tell: Callable[[Event], None], event: Event) -> Callable[[Event], None]:
+    """Tell, and return whom to tell next: nobody, once that raised."""
+    try:
+        tell(event)
+    except Exception as error:  # noqa: BLE001  whoever listens may fail in any way
+        warnings.warn(f"what is told of the work cannot be shown any more: {in_short(error)}", stacklevel=3)
+        return lambda event: None
+    return tell
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...], channel: Channel) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.artifacts import Epoch, Finding
 from jobs.models.model import read_weights, write_weights
+from jobs.progress import Begun, Progress
 from jobs.spec import Spec
 
-Kept = tuple[list[Epoch], dict[str, Any]]
-_NAME = re.compile(r"phase(\d{3})-epoch(\d{6})")
+_NAME = re.compile(r"phase(\d{3})-epoch(\d{6})(?:-step(\d{6,}))?(?:-[0-9a-f]{8})?")
 DELETE = "delete that folder to start the step afresh"
 SEAL = "whole.json"
+MANIFEST = "manifest.json"
 _FILES = ("arrays.npz", "state.json")
 
 
@@ -26,14 +28,23 @@ class Torn(RequestError):  # noqa: N818  a state more than a mistake
     """A checkpoint whose writing was cut short: it never counted."""
 
 
-def write(folder: Path, phase: int, history: list[Epoch], arrays: dict[str, Any]) -> None:
+def name_of(phase: int, progress: Progress) -> str:
+    """Return the name of a checkpoint's folder; an attempt may be added to it."""
+    step = progress.begun.train_steps
+    return f"phase{phase:03d}-epoch{len(progress.history):06d}" + (f"-step{step:06d}" if step else "")
+
+
+def write(folder: Path, phase: int, progress: Progress) -> None:
     """Write a checkpoint into `folder`; OSError when the disk is full, and then no manifest is there."""
-    write_weights(folder / "arrays.npz", arrays)
-    state = {"phase": phase, "history": [epoch.model_dump() for epoch in history]}
-    (folder / "state.json").write_text(json.dumps(state))
+    (folder / MANIFEST).unlink(missing_ok=True)
+    write_weights(folder / "arrays.npz", progress.arrays)
+    history = [epoch.model_dump() for epoch in progress.history]
+    (folder / "state.json").write_text(
+        json.dumps({"phase": phase, "history": history, "begun": asdict(progress.begun)})
+    )
     parts = {name: (folder / name).read_bytes() for name in _FILES}
     sums = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in parts.items()}
-    (folder / "manifest.json").write_text(json.dumps(sums))
+    (folder / MANIFEST).write_text(json.dumps(sums))
 
 
 def newest(root: Folder, phase: int, warn: Callable[[str], None]) -> Folder | None:
@@ -46,8 +57,8 @@ def newest(root: Folder, phase: int, warn: Callable[[str], None]) -> Folder | No
     for run in root.names() if root.exists() else []:
         for name in root.child(run).names():
             if (match := _NAME.fullmatch(name)) and int(match[1]) == phase:
-                found.append((int(match[2]), root.child(run, name)))
-    for _, folder in sorted(found, key=lambda pair: (pair[0], str(pair[1])), reverse=True):
+                found.append((int(match[2]), int(match[3] or 0), root.child(run, name)))
+    for *_, folder in sorted(found, key=lambda entry: (*entry[:2], str(entry[2])), reverse=True):
         try:
             read(folder)
             return folder
@@ -61,10 +72,10 @@ def newest(root: Folder, phase: int, warn: Callable[[str], None]) -> Folder | No
     return None
 
 
-def read(folder: Folder) -> Kept:
-    """Return (history, arrays) of a checkpoint; Torn when it was never whole, RequestError when it is damaged."""
+def read(folder: Folder) -> Progress:
+    """Return what a checkpoint holds; Torn when it was never whole, RequestError when it is damaged."""
     try:
-        sums = json.loads(folder.read_bytes("manifest.json"))
+        sums = json.loads(folder.read_bytes(MANIFEST))
         parts = {name: folder.read_bytes(name) for name in _FILES}
     except (FileNotFoundError, ValueError) as error:
         raise Torn(f"checkpoint {folder}", f"is not whole ({error})") from None
@@ -75,7 +86,9 @@ def read(folder: Folder) -> Kept:
             raise RequestError(f"checkpoint {folder}/{name}", "is damaged: its SHA-256 is not the manifest's")
     state = json.loads(parts["state.json"])
     history = [Epoch.model_validate(epoch) for epoch in state["history"]]
-    return history, read_weights(parts["arrays.npz"], f"checkpoint {folder}/arrays.npz")
+    begun = state["begun"]
+    sums = Begun(begun["train_steps"], tuple(begun["sums"]), begun["seconds"])
+    return Progress(history, sums, read_weights(parts["arrays.npz"], f"checkpoint {folder}/arrays.npz"))
 
 
 def seal(folder: Folder) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from cluster.errors import StepError
 from jobs.artifacts import Epoch, Timing
+from jobs.progress import Begun, Progress
 from jobs.recipe import EarlyStopping, Recipe, TrainRecipe
 from jobs.strategies.strategy import Engine
 
@@ -131,10 +132,19 @@ def _sums(batch: Any, logits: Any, losses: Any) -> tuple[Any, Any, Any]:
 
 
 class Keeper(Protocol):
-    """Keeps checkpoints and passes on what an epoch showed; called by every worker after each epoch."""
+    """Keeps checkpoints and passes on what an epoch showed; every worker calls it at the same points."""
 
-    def resume(self, phase: int) -> tuple[list[Epoch], dict[str, Any]] | None:
-        """Return (history, arrays) of the newest good checkpoint of `phase`, or None to start afresh."""
+    def resume(self, phase: int) -> Progress | None:
+        """Return the newest good checkpoint of `phase`, or None to start afresh."""
+
+    def ahead(self, left: int) -> int:
+        """Return how many of the `left` train steps to take before it is asked again: the same in every worker."""
+
+    def wanted(self) -> bool:
+        """Say, the same in every worker, whether a checkpoint must be kept now: soon there may be no time for one."""
+
+    def steps_done(self, phase: int, progress: Progress) -> None:
+        """Keep a checkpoint within an epoch."""
 
     def epoch_done(self, phase: int, history: list[Epoch], arrays: dict[str, Any]) -> None:
         """Keep a checkpoint of the epoch that ended last."""
@@ -159,34 +169,62 @@ def fit(
         training.optimizer.build(training.model.trainable_variables)
     averaged = isinstance(recipe, TrainRecipe) and recipe.ema is not None
     stopping = recipe.early_stopping if isinstance(recipe, TrainRecipe) else None
-    history: list[Epoch] = []
-    best: dict[str, Any] = {}
-    if (kept := keeper.resume(phase)) is not None:
-        history, arrays = kept
-        best = {f"w/{name[2:]}": value for name, value in arrays.items() if name.startswith(BEST)}
-        engine.restore(training, arrays)
+    kept = keeper.resume(phase) or Progress([], Begun(), {})
+    history, begun = kept.history, kept.begun
+    best = {f"w/{name[2:]}": value for name, value in kept.arrays.items() if name.startswith(BEST)}
+    engine.restore(training, kept.arrays)
+
+    def with_best(arrays: dict[str, Any]) -> dict[str, Any]:
+        return arrays | {f"{BEST}{name[2:]}": value for name, value in best.items()}
+
+    def keep(so_far: Begun) -> None:
+        keeper.steps_done(phase, Progress(history, so_far, with_best(engine.read(training))))
+
     for epoch in range(len(history), recipe.epochs):
         if stopping is not None and is_over(history, stopping):
             break
-        started = time.perf_counter()
-        sums = engine.train(training, train, epoch * train.steps, (epoch + 1) * train.steps)
-        seconds = time.perf_counter() - started
-        _check_finite(sums[0], engine)
+        begun = _to_the_end(engine, training, train, epoch, begun, recipe.checkpoint_every, keeper, keep)
         timing = engine.timing()
         arrays = engine.read(training)
         if averaged:
             training.optimizer.finalize_variable_values(training.model.trainable_variables)
         facts = engine.facts()
-        history.append(_epoch(name, epoch, sums, engine.evaluate(training, validation), seconds, timing, facts))
+        history.append(_epoch(name, epoch, begun, engine.evaluate(training, validation), timing, facts))
         if stopping is not None and best_epoch(history, stopping.metric) == len(history):
             best = _weights(engine.read(training))
         if averaged:
             engine.restore(training, arrays)
-        keeper.epoch_done(phase, history, arrays | {f"{BEST}{name[2:]}": value for name, value in best.items()})
+        keeper.epoch_done(phase, history, with_best(arrays))
+        begun = Begun()
     if averaged:
         training.optimizer.finalize_variable_values(training.model.trainable_variables)
     engine.restore(training, best)
     return history
+
+
+def _to_the_end(
+    engine: Engine,
+    training: Training,
+    feed: Any,
+    epoch: int,
+    begun: Begun,
+    every: int | None,
+    keeper: Keeper,
+    keep: Callable[[Begun], None],
+) -> Begun:
+    """Train to the end of an epoch that has `begun`; `keep` its state every so many steps, and when it is wanted."""
+    every = every or feed.steps
+    started = time.perf_counter() - begun.seconds
+    while begun.train_steps < feed.steps:
+        count = keeper.ahead(min(every - begun.train_steps % every, feed.steps - begun.train_steps))
+        first = epoch * feed.steps + begun.train_steps
+        sums = engine.train(training, feed, first, first + count)
+        begun = begun.after(count, sums, time.perf_counter() - started)
+        _check_finite(sums[0], engine)
+        due = begun.train_steps < feed.steps and begun.train_steps % every == 0
+        if keeper.wanted() or due:
+            keep(begun)
+    return replace(begun, seconds=time.perf_counter() - started)
 
 
 BEST = "b/"  # weights of the best epoch in a checkpoint, beside those of the last
@@ -217,15 +255,9 @@ def _check_finite(loss: float, engine: Engine) -> None:
 
 
 def _epoch(
-    name: str,
-    epoch: int,
-    sums: tuple[float, ...],
-    held: tuple[float, ...],
-    seconds: float,
-    timing: Timing | None,
-    facts: dict[str, float],
+    name: str, epoch: int, ended: Begun, held: tuple[float, ...], timing: Timing | None, facts: dict[str, float]
 ) -> Epoch:
-    loss, correct, rows = sums
+    loss, correct, rows = ended.sums
     held_loss, held_correct, held_rows = held
     return Epoch(
         phase=name,
@@ -234,8 +266,8 @@ def _epoch(
         accuracy=correct / rows,
         validation_loss=held_loss / max(held_rows, 1),
         validation_accuracy=held_correct / max(held_rows, 1),
-        seconds=seconds,
-        rows_per_second=rows / seconds,
+        seconds=ended.seconds,
+        rows_per_second=rows / ended.seconds,
         timing=timing,
         facts=facts,
     )

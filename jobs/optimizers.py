@@ -52,7 +52,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
 
 
 def optimizer_of(recipe: Recipe, train_steps: int, peak: float | None = None) -> Any:
-    """Make the optimizer; its rate follows the recipe's schedule over `train_steps`."""
+    """Make the optimizer; its rate follows the recipe's schedule over `train_steps`, scaled with the batch if asked."""
     average = recipe.ema if isinstance(recipe, TrainRecipe) else None
     options = {
         "weight_decay": recipe.weight_decay or None,
@@ -60,7 +60,7 @@ def optimizer_of(recipe: Recipe, train_steps: int, peak: float | None = None) ->
         "use_ema": average is not None,
         "ema_momentum": average or 0.99,
     }
-    rate = Rate(recipe, recipe.learning_rate if peak is None else peak, train_steps)
+    rate = Rate(recipe, (recipe.learning_rate if peak is None else peak) * recipe.rate_scale(), train_steps)
     if recipe.optimizer == "sgd":
         made = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **options)
     else:

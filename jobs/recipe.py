@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from jobs.data.augment import Augment
-from jobs.spec import Spec
+from jobs.spec import INCIDENTAL, Spec
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -21,6 +21,11 @@ class Recipe(Spec):
     batch_size: Annotated[int, Field(ge=1, description="Rows a train step over all workers: the global batch")] = 64
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    scale_learning_rate: Annotated[
+        Literal["linear"] | None,
+        Field(description="Rates are those of batches of base_batch_size rows; larger batches have larger ones"),
+    ] = None
+    base_batch_size: Annotated[int | None, Field(ge=1, description="Global batch that the rates are for")] = None
     schedule: Literal["constant", "cosine", "piecewise"] = "cosine"
     warmup: Annotated[float, Field(ge=0, lt=1, description="Share of the train steps the rate rises over")] = 0.05
     drops: Annotated[
@@ -41,6 +46,26 @@ class Recipe(Spec):
         list[Augment], Field(max_length=32, description="What is done to training rows, in this order")
     ] = []
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    checkpoint_every: Annotated[
+        int | None,
+        INCIDENTAL,
+        Field(ge=1, description="Train steps from one checkpoint within an epoch to the next; each epoch ends in one"),
+    ] = None
+
+    def rate_scale(self) -> float:
+        """Return what rates are multiplied with: the batch's share of the base batch (Goyal et al., 2017).
+
+        The rule holds while the rate rises gently at first (`warmup`), and up to batches of some thousand rows.
+        """
+        return 1.0 if self.base_batch_size is None else self.batch_size / self.base_batch_size
+
+    @model_validator(mode="after")
+    def _a_scaled_rate_has_a_base_and_a_warm_up(self) -> Self:
+        if (self.scale_learning_rate is None) != (self.base_batch_size is None):
+            raise PydanticCustomError("scale", "sets one of scale_learning_rate and base_batch_size without the other")
+        if self.scale_learning_rate and not self.warmup:
+            raise PydanticCustomError("scale", "scales the rate without a warm-up; set warmup above 0")
+        return self
 
     @model_validator(mode="after")
     def _drops_belong_to_piecewise(self) -> Self:

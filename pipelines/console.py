@@ -124,6 +124,7 @@ _KNOWN: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "answered": lambda event: f"{event['url']} answered a real request: {event['answered']}",
     "resume": _resume,
     "retry": _retry,
+    "preemption": lambda event: f"{event['preemption']} is about to lose its node: a checkpoint is kept",
     "warning": lambda event: f"warning: {event['warning']}",
     "waiting": lambda event: str(event["waiting"]),
     "asked": lambda event: f"on {event['asked']}",

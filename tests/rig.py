@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cluster.folder import Folder
 from jobs.artifacts import Epoch
+from jobs.progress import Begun, Progress
 
 TINY = {"kind": "resnet", "depth": 8, "width": 4}
 
@@ -23,16 +24,26 @@ class MemoryKeeper:
     def __init__(self, root: Path) -> None:
         self.root = Folder.parse(str(root))
         self.events: list[dict[str, Any]] = []
-        self.kept: dict[int, tuple[list[Epoch], dict[str, Any]]] = {}
+        self.kept: dict[int, Progress] = {}
 
     def tell(self, event: dict[str, Any]) -> None:
         self.events.append(event)
 
-    def resume(self, phase: int) -> tuple[list[Epoch], dict[str, Any]] | None:
-        return self.kept.get(phase)
+    def resume(self, phase: int) -> Progress | None:
+        kept = self.kept.get(phase)
+        return kept and replace(kept, history=list(kept.history))
+
+    def ahead(self, left: int) -> int:
+        return left
+
+    def wanted(self) -> bool:
+        return False
+
+    def steps_done(self, phase: int, progress: Progress) -> None:
+        self.kept[phase] = replace(progress, history=list(progress.history))
 
     def epoch_done(self, phase: int, history: list[Epoch], arrays: dict[str, Any]) -> None:
-        self.kept[phase] = (list(history), arrays)
+        self.kept[phase] = Progress(list(history), Begun(), arrays)
 
     def product(self, name: str) -> Folder | None:
         folder = self.root / name
@@ -76,6 +87,41 @@ class KillOnce:
 
     def __call__(self, epoch: int) -> None:
         if epoch == self.epoch and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class DoAfterSteps:
+    """Does `work`, and lets `act(epoch, train_step)` happen in worker `rank` after each checkpoint within an epoch."""
+
+    work: Any
+    rank: int
+    act: Callable[[int, int], None]
+
+    def __call__(self, engine: Any, keeper: Any) -> None:
+        after = keeper.steps_done
+
+        def steps_done(phase: int, progress: Progress) -> None:
+            after(phase, progress)
+            if keeper.rank == self.rank:
+                self.act(len(progress.history) + 1, progress.begun.train_steps)
+
+        keeper.steps_done = steps_done
+        self.work(engine, keeper)
+
+
+@dataclass(frozen=True)
+class KillWithin:
+    """Kills worker `rank` with SIGKILL at `train_step` of `epoch`, if `marker` does not exist yet."""
+
+    rank: int
+    epoch: int
+    train_step: int
+    marker: Path
+
+    def __call__(self, epoch: int, train_step: int) -> None:
+        if (epoch, train_step) == (self.epoch, self.train_step) and not self.marker.exists():
             self.marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""The one place that meets Ray Train: starts a group of workers, joins them for TensorFlow, keeps its checkpoints.
+"""Meets Ray Train: starts a group of workers, joins them for TensorFlow, starts them again. Keeping is in keeping.py.
 
 Neither the driver nor Train's controller imports TensorFlow: the backend here only writes TF_CONFIG, and the training
 function imports what it needs once it runs in a worker.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import ray
@@ -26,10 +26,10 @@ from cluster.gang import remove_leftover
 from cluster.resources import Resources
 from cluster.retry import Failure, GiveUp, RetryPolicy
 from cluster.work import Channel, run_remote
-from jobs.artifacts import Epoch
-from jobs.checkpoints import Kept, is_whole, newest, read, seal, write
 from jobs.job import Output
+from jobs.strategies.devices import set_up_devices
 from jobs.strategies.failing import blamed
+from jobs.strategies.keeping import TrainKeeper
 from jobs.strategies.strategy import Engine, Place, Strategy
 
 
@@ -92,23 +92,26 @@ def run(group: Group, out: Output) -> None:
 def run_group(group: Group, tell: Channel) -> None:
     """Run the group to its end, in a process that is not the driver; StepError names the worker that failed."""
     strategy, held = group.strategy, group.strategy.train_resources()
+    least, most = strategy.train_workers(), strategy.most_train_workers()
     trainer = DataParallelTrainer(
         _worker,
         train_loop_config={"group": group, "tell": tell},
         backend_config=TensorFlowCluster() if strategy.needs_cluster_config else BackendConfig(),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=strategy.train_workers(),
+            num_workers=least if least == most else (least, most),
+            elastic_resize_monitor_interval_s=strategy.looks_for_room_every(),
             use_gpu=held.gpus > 0,
             resources_per_worker={"CPU": held.cpus, "GPU": held.gpus},
         ),
         run_config=ray.train.RunConfig(
             name=group.name,
             storage_path=str(group.checkpoints),
-            # Restarts decides, and ends the run by raising: Train itself restarts for ever.
-            failure_config=ray.train.FailureConfig(max_failures=-1, controller_failure_limit=3),
+            # Restarts decides, and ends the run by raising: Train itself restarts for ever. Where a node was taken away
+            # there is no room until another comes: Train looks for it a minute at a time.
+            failure_config=ray.train.FailureConfig(max_failures=-1, controller_failure_limit=10),
             callbacks=[Restarts(RetryPolicy.of(group.retries), strategy, tell)],
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=group.keep),
-            worker_runtime_env={"env_vars": training_variables()},
+            worker_runtime_env={"env_vars": training_variables() | strategy.variables()},
         ),
     )
     try:
@@ -131,11 +134,19 @@ class Restarts(ray.train.UserCallback):  # type: ignore[misc]
     def __init__(self, policy: RetryPolicy, strategy: Strategy, tell: Channel) -> None:
         self.policy, self.strategy, self.tell = policy, strategy, tell
         self.failures: list[Failure] = []
+        self._forgiving = 0.0  # until when what fails is put down to a node that is taken away
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        """Note what the workers know of a node that is about to be taken away."""
+        self._forgiving = metrics[0]["leaving"]
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Take the workers' errors by rank; return to start the group again, raise to end the run."""
         found = blamed(worker_exceptions, self.strategy.train_worker)
-        self.failures.append(found.failure)
+        leaving = time.time() < self._forgiving
+        if leaving and self.failures and self.failures[-1].preempted:
+            return  # Train asks again and again until the node's time is up
+        self.failures.append(replace(found.failure, preempted=found.failure.preempted or leaving))
         if found.failure.traceback:
             self.tell({"traceback": found.failure.traceback})
         decision = self.policy.decide(self.failures)
@@ -147,8 +158,12 @@ class Restarts(ray.train.UserCallback):  # type: ignore[misc]
 
 def _worker(config: dict[str, Any]) -> None:
     group: Group = config["group"]
-    _set_up_devices(group.strategy)
-    keeper = TrainKeeper(group, ray.train.get_context().get_world_rank(), config["tell"])
+    set_up_devices(group.strategy.train_resources().cpus, group.strategy.gpu_memory_mb())
+    context = ray.train.get_context()
+    place = group.checkpoints.child(group.name)
+    keeper = TrainKeeper(group.strategy, place, context.get_world_rank(), config["tell"])
+    if group.strategy.most_train_workers() > group.strategy.train_workers():
+        keeper.tell({"workers": context.get_world_size()})
     try:
         with group.strategy.driving(Place(group.name, keeper.tell)) as engine:
             group.work(engine, keeper)
@@ -157,71 +172,3 @@ def _worker(config: dict[str, Any]) -> None:
         raise
     finally:
         config["tell"].flush()
-
-
-def _set_up_devices(strategy: Strategy) -> None:
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(max(1, int(strategy.train_resources().cpus)))
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-
-
-class TrainKeeper:
-    """Keeps checkpoints through Ray Train, and products that outlive a failed attempt; one in every worker."""
-
-    def __init__(self, group: Group, rank: int, tell: Channel) -> None:
-        self.group = group
-        self.rank = rank
-        self._tell = tell
-
-    def tell(self, event: dict[str, Any]) -> None:
-        """Pass an event on to the driver, from worker 0."""
-        if self.rank == 0:
-            self._tell(event)
-
-    def resume(self, phase: int) -> Kept | None:
-        """Return the newest checkpoint of `phase` that is whole: worker 0 chooses it for all."""
-        root = self.group.checkpoints
-        found = self._agree(lambda: newest(root, phase, lambda text: self.tell({"warning": text})))
-        if found is None:
-            return None
-        history, arrays = read(found)
-        self.tell({"resume": history[-1].phase, "after_epoch": len(history)})
-        return history, arrays
-
-    def _agree(self, choose: Callable[[], Any]) -> Any:
-        """Return what `choose` returns in worker 0, in every worker: others may look when the files have changed."""
-        return ray.train.collective.broadcast_from_rank_zero(choose() if self.rank == 0 else None)
-
-    def epoch_done(self, phase: int, history: list[Epoch], arrays: dict[str, Any]) -> None:
-        """Report the epoch that ended last, with a checkpoint of worker 0."""
-        import tempfile
-        from pathlib import Path
-
-        facts = history[-1].model_dump()
-        numbers = {k: float(v) for k, v in facts.items() if isinstance(v, int | float)}
-        if self.rank:
-            ray.train.report(numbers)
-            return
-        with tempfile.TemporaryDirectory(prefix="espalier-") as folder:
-            write(Path(folder), phase, history, arrays)
-            checkpoint = ray.train.Checkpoint.from_directory(folder)
-            name = f"phase{phase:03d}-epoch{len(history):06d}"
-            ray.train.report(numbers, checkpoint=checkpoint, checkpoint_dir_name=name)
-        self.tell({"epoch": facts})
-
-    def product(self, name: str) -> Folder | None:
-        """Return the folder of the product called `name` if an attempt made it whole."""
-        folder = self.group.checkpoints.child("products", name)
-        return folder if self._agree(lambda: is_whole(folder)) else None
-
-    def keep(self, name: str, fill: Callable[[Any], None]) -> Folder:
-        """Let worker 0 `fill` a local folder, keep it as the product `name`, and return it in every worker."""
-        folder = self.group.checkpoints.child("products", name)
-        if self.rank == 0:
-            with folder.filling() as path:
-                fill(path)
-            seal(folder)
-        ray.train.collective.barrier()
-        return folder

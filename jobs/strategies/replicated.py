@@ -60,8 +60,6 @@ class Replicated:
         run = self._function(training, "train", self._train_function)
         iterator = self._iterator(feed, first)
         self._reset()
-        self._calls.reset()
-        self.waited.assign(0.0)
         # Gradients of embeddings are gathered, and within a call TensorFlow holds what is gathered to one shape.
         for start, count in feed.alike(first, last, STEPS_A_CALL):
             with self._calls.of(count):
@@ -69,11 +67,11 @@ class Replicated:
                 self.strategy.experimental_local_results(self.sums)[0].numpy()  # a call may end before its devices do
         self._iterators[id(feed)] = (last, iterator)
         sums = self._summed()
-        self._trained = (training, feed, sums[2])
+        self._trained = (training, feed, sums[2] + (self._trained[2] if self._trained else 0))
         return sums
 
     def timing(self) -> Timing | None:
-        """Return where the time of the last `train` went.
+        """Return where the time in `train` went since this was last asked.
 
         Waiting for rows is timed around each step's `next`. The exchange of gradients is timed by itself, once a
         training, for it cannot be told apart inside a step: `Exchange.seconds` times the number of steps. Every worker
@@ -89,7 +87,11 @@ class Replicated:
             self._exchanges[id(training)] = (exchange.bytes_sent(), exchange.seconds(feed.steps))
         size, seconds = self._exchanges[id(training)]
         shares = [rows / self.workers] * self.workers
-        return self._calls.timing(shares, size, float(self.waited.numpy()), seconds)
+        found = self._calls.timing(shares, size, float(self.waited.numpy()), seconds)
+        self._trained = None
+        self._calls.reset()
+        self.waited.assign(0.0)
+        return found
 
     def evaluate(self, training: Any, feed: Feed) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over every row of `feed`."""

@@ -30,7 +30,10 @@ class Engine(Protocol):
         """Return the context in which variables are made."""
 
     def train(self, training: Any, feed: Any, first: int, last: int) -> tuple[float, float, float]:
-        """Run train steps `first` … `last`-1; return the sums of loss, correct rows and rows over all workers."""
+        """Run train steps `first` … `last`-1; return the sums of loss, correct rows and rows over all workers.
+
+        An epoch is asked for in one call or in several, as checkpoints fall due.
+        """
 
     def evaluate(self, training: Any, feed: Any) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over `feed`, each row counted once."""
@@ -42,11 +45,11 @@ class Engine(Protocol):
         """Return the first train step of the last `train` whose loss was not finite in any replica."""
 
     def timing(self) -> Timing | None:
-        """Return where the time of the last `train` went, None where that is not measured."""
+        """Return where the time in `train` went since this was last asked, None where that is not measured."""
         return None
 
     def facts(self) -> dict[str, float]:
-        """Return what this strategy alone can tell of the last `train`, by name."""
+        """Return what this strategy alone can tell of `train` since this was last asked, by name."""
         return {}
 
     def read(self, training: Any) -> dict[str, Any]:
@@ -73,6 +76,7 @@ class Strategy(Choice):
 
     needs_cluster_config: ClassVar[bool] = False
     has_coordinator: ClassVar[bool] = False
+    whole_epochs: ClassVar[bool] = False  # `train` takes an epoch in one call: no checkpoint is kept within one
 
     workers: Annotated[int, Field(ge=1, le=4096, description="Worker processes")] = 1
     cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
@@ -86,6 +90,14 @@ class Strategy(Choice):
         """Return how many workers Ray Train starts."""
         return 1 if self.has_coordinator else self.workers
 
+    def most_train_workers(self) -> int:
+        """Return how many workers Ray Train may start where the cluster has room."""
+        return self.train_workers()
+
+    def looks_for_room_every(self) -> float:
+        """Return the seconds between two looks whether there is room for more workers."""
+        return 60.0
+
     def train_resources(self) -> Resources:
         """Return what each worker of Ray Train holds."""
         return Resources(self.cpus_per_worker, self.gpus_per_worker)
@@ -97,6 +109,14 @@ class Strategy(Choice):
     def train_worker(self, rank: int) -> str:
         """Name the worker of Ray Train in errors."""
         return "the coordinator" if self.has_coordinator else f"worker {rank} of {self.workers}"
+
+    def variables(self) -> dict[str, str]:
+        """Return environment variables that the workers of Ray Train start with, beside those all have."""
+        return {}
+
+    def gpu_memory_mb(self) -> int | None:
+        """Return how much of each GPU's memory a worker may take; None: as it comes to need it."""
+        return None
 
     def engine(self) -> Engine:
         """Make the engine, in a worker, before anything else of TensorFlow runs there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.benchmarks.cached_run import CachedRun
+from tests.benchmarks.checkpoint_tax import CheckpointTax
 from tests.benchmarks.data_parallel import DataParallel
 from tests.benchmarks.feed import Feed, FeedNumpy
 from tests.benchmarks.feed_jpeg import FeedJpeg
@@ -12,6 +13,7 @@ from tests.benchmarks.plan import Plan
 from tests.benchmarks.prepare_images import PrepareImages
 from tests.benchmarks.prepare_memory import PrepareMemory, PrepareMemoryNodes
 from tests.benchmarks.quickstart import Quickstart
+from tests.benchmarks.recovery import Recovery
 from tests.benchmarks.replica_uss import ReplicaUss
 from tests.benchmarks.score import ScoreSpeed
 from tests.benchmarks.validate import Validate
@@ -28,6 +30,8 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     PrepareMemory,
     PrepareMemoryNodes,
     DataParallel,
+    CheckpointTax,
+    Recovery,
     Quickstart,
     ReplicaUss,
     ScoreSpeed,

@@ -46,6 +46,19 @@ def test_events_come_in_order_and_the_result_from_another_process(ray_cluster: N
     assert told == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
+def test_who_listens_and_fails_is_warned_of_once_and_the_work_goes_on(ray_cluster: None) -> None:
+    heard: list[dict[str, Any]] = []
+
+    def fails(event: dict[str, Any]) -> None:
+        heard.append(event)
+        raise OSError("the tracker is gone")
+
+    with pytest.warns(UserWarning, match="cannot be shown any more: OSError.*the tracker is gone") as warned:
+        assert run_remote(three_times, "n", resources=Resources(cpus=1), tell=fails) != os.getpid()
+    assert len(warned) == 1
+    assert heard == [{"n": 0}]
+
+
 def test_our_errors_pass_whole_and_others_become_a_failed_step(ray_cluster: None) -> None:
     with pytest.raises(RequestError, match=r"^the input: is wrong, wanted a right one; mend it$"):
         run(wrong, told=[])

@@ -23,7 +23,7 @@ from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Strategy
 from jobs.training import TrainWork
 from tests.contracts.left_behind import open_ports, ports, training_processes
-from tests.rig import DoAfterEpoch, KillOnce
+from tests.rig import DoAfterEpoch, DoAfterSteps, KillOnce, KillWithin
 
 pytestmark = pytest.mark.cluster
 
@@ -58,6 +58,12 @@ class Aside:
 
     def resume(self, phase: int) -> None:
         return None
+
+    def ahead(self, left: int) -> int:
+        return left
+
+    def wanted(self) -> bool:
+        return False
 
     def epoch_done(self, phase: int, history: list[Epoch], arrays: Any) -> None:
         return None
@@ -102,8 +108,8 @@ class Trainings:
     root: Path
     data: Folder
 
-    def work(self, out: str, seed: int = 0, epochs: int = EPOCHS) -> TrainWork:
-        recipe = TrainRecipe(epochs=epochs, batch_size=40, learning_rate=0.01, seed=seed)
+    def work(self, out: str, seed: int = 0, epochs: int = EPOCHS, every: int | None = None) -> TrainWork:
+        recipe = TrainRecipe(epochs=epochs, batch_size=40, learning_rate=0.01, seed=seed, checkpoint_every=every)
         return TrainWork(MODEL, recipe, self.strategy, self.data, Folder.parse(str(self.root / out)))
 
     def run(self, work: Any, name: str, retries: int = 0) -> list[dict[str, Any]]:
@@ -202,10 +208,14 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
 
 
 def test_a_training_killed_at_a_checkpoint_goes_on_and_ends_as_if_it_had_not_been(trained: Trainings) -> None:
-    kill = KillOnce(rank=0, epoch=2, marker=trained.root / "killed")
-    events = trained.run(DoAfterEpoch(trained.work("resumed"), kill.rank, kill), "resumed", retries=1)
-    assert kill.marker.exists()
-    assert [event["after_epoch"] for event in events if "resume" in event] == [2]
+    whole = trained.strategy.whole_epochs
+    after = KillOnce(rank=0, epoch=1, marker=trained.root / "killed")
+    within = KillWithin(rank=0, epoch=3, train_step=3, marker=trained.root / "killed within an epoch")
+    acting = DoAfterEpoch(trained.work("resumed", every=None if whole else 1), after.rank, after)
+    events = trained.run(DoAfterSteps(acting, within.rank, within), "resumed", retries=2)
+    first, *others = [(event["after_epoch"], event["train_step"]) for event in events if "resume" in event]
+    assert first == (1, 0)
+    assert others in ([[]] if whole else [[(2, 2)], [(2, 3)]])  # the last checkpoint was being written
     assert [epoch.epoch for epoch in trained.model("resumed").history] == [1, 2, 3]
     if trained.kind in RACING:
         return

@@ -20,10 +20,11 @@ from cluster.work import run_remote
 from jobs.artifacts import Model
 from jobs.checkpoints import newest, write
 from jobs.models.model import ModelSpec, read_weights
+from jobs.progress import Begun, Progress
 from jobs.recipe import TrainRecipe
 from jobs.strategies.data_parallel import DataParallel
 from jobs.training import TrainWork
-from tests.rig import TINY, DoAfterEpoch, KillOnce, epochs_of
+from tests.rig import TINY, DoAfterEpoch, DoAfterSteps, KillOnce, KillWithin, epochs_of
 
 pytestmark = pytest.mark.cluster
 EPOCHS = 4
@@ -37,7 +38,7 @@ class Training:
     data: Folder
     runs: int = 0
 
-    def run(self, act: Any = None, retries: int = 0, **recipe: Any) -> list[dict[str, Any]]:
+    def run(self, act: Any = None, within: Any = None, retries: int = 0, **recipe: Any) -> list[dict[str, Any]]:
         from jobs.strategies.ray_train import Group, run_group
 
         self.runs += 1
@@ -45,8 +46,11 @@ class Training:
         strategy = DataParallel(workers=2)
         out = Folder.parse(str(self.root / "out"))
         work = TrainWork(model, TrainRecipe(epochs=EPOCHS, batch_size=200, **recipe), strategy, self.data, out)
+        acting: Any = work if act is None else DoAfterEpoch(work, act.rank, act)
+        if within is not None:
+            acting = DoAfterSteps(acting, within.rank, within)
         group = Group(
-            DoAfterEpoch(work, act.rank, act) if act else work,
+            acting,
             strategy,
             f"run{self.runs}",
             self.checkpoints,
@@ -82,16 +86,18 @@ def assert_same(training: Training, unbroken: Training) -> None:
     assert training.history() == [1, 2, 3, 4]
 
 
-def test_a_killed_worker_is_replaced_once_and_training_goes_on(
+def test_a_killed_worker_is_replaced_and_training_goes_on_where_it_was(
     unbroken: Training, digits: Folder, tmp_path: Path
 ) -> None:
     training = Training(tmp_path, digits)
-    events = training.run(KillOnce(rank=1, epoch=2, marker=tmp_path / "killed"), retries=1)
+    events = training.run(within=KillWithin(1, 3, 4, tmp_path / "killed"), retries=1, checkpoint_every=2)
     (restart,) = (e for e in events if "retry" in e)
-    assert re.fullmatch(r"worker 1 of 2: \(pid \d+ on [0-9.]+\) was killed by signal 9 \(SIGKILL\)", restart["retry"])
+    died = r"worker 1 of 2: \(pid \d+ on [0-9.]+\) was killed by signal 9 \(SIGKILL\)"
+    assert re.fullmatch(died, restart["retry"])
     assert Path(restart["log"]).exists()
     assert restart["restart"] == "1 of 1"
-    assert [e["after_epoch"] for e in events if "resume" in e] == [2]
+    (resumed,) = ((e["after_epoch"], e["train_step"]) for e in events if "resume" in e)
+    assert resumed in ((2, 2), (2, 4))  # the last was being written
     assert epochs_of(events) == [1, 2, 3, 4]
     assert_same(training, unbroken)
 
@@ -123,7 +129,7 @@ def test_without_retries_the_error_names_worker_signal_and_log_and_the_next_run_
 def test_with_no_whole_checkpoint_left_the_error_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "phase000-epoch000001"
     folder.mkdir(parents=True)
-    write(folder, 0, [], {"w/0": np.zeros(4)})
+    write(folder, 0, Progress([], Begun(), {"w/0": np.zeros(4)}))
     flip_a_byte(folder / "arrays.npz")
     with pytest.raises(
         RequestError, match="holds 1 checkpoints, none of them good, wanted a whole one; delete that folder"
@@ -134,7 +140,7 @@ def test_with_no_whole_checkpoint_left_the_error_says_so(tmp_path: Path) -> None
 def test_a_checkpoint_torn_while_it_was_written_never_counted(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "phase000-epoch000001"
     folder.mkdir(parents=True)
-    write(folder, 0, [], {"w/0": np.zeros(400)})
+    write(folder, 0, Progress([], Begun(), {"w/0": np.zeros(400)}))
     data = (folder / "arrays.npz").read_bytes()
     warnings: list[str] = []
     for torn in (data[: len(data) // 2], b""):
@@ -193,4 +199,5 @@ def test_a_full_disk_fails_the_step_and_keeps_the_checkpoint_before(
     (small_disk / "filler").unlink()
     found = newest(training.checkpoints, 0, lambda text: None)
     assert found is not None
-    assert found.name == "phase000-epoch000001"
+    assert found.name.startswith("phase000-epoch000001-")
+    assert [name for name in training.checkpoints.child("run1").names() if "epoch" in name] == [found.name]

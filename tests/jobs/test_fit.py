@@ -13,6 +13,7 @@ from jobs.data.preparing import preprocess_of
 from jobs.fit import Training, fit
 from jobs.models.model import ModelSpec, build, load_weights, weights_of
 from jobs.optimizers import optimizer_of
+from jobs.progress import Pace, Progress
 from jobs.recipe import Recipe
 from jobs.strategies import Single
 from tests.rig import TINY, MemoryKeeper
@@ -38,31 +39,51 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class Interrupting(MemoryKeeper):
-    """Interrupts the training after the second epoch, once."""
+    """Interrupts the training at its checkpoint number `at`, once."""
+
+    def __init__(self, root: Path, at: int) -> None:
+        super().__init__(root)
+        self.left = at
+
+    def steps_done(self, phase: int, progress: Progress) -> None:
+        super().steps_done(phase, progress)
+        self.count()
 
     def epoch_done(self, phase: int, history: Any, arrays: Any) -> None:
-        again = phase in self.kept and len(history) == 3
         super().epoch_done(phase, history, arrays)
-        if len(history) == 2 and not again:
+        self.count()
+
+    def count(self) -> None:
+        self.left -= 1
+        if self.left == 0:
             raise Interrupted
 
 
-def test_a_resumed_training_equals_an_unbroken_one(digits: Folder, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=3, batch_size=256, seed=5)
-    unbroken = trained(digits, MemoryKeeper(tmp_path), recipe)
-    keeper = Interrupting(tmp_path)
+@pytest.mark.parametrize(("every", "at", "steps"), [(None, 2, 0), (2, 5, 4)])  # after an epoch, and within the second
+def test_a_resumed_training_equals_an_unbroken_one(
+    digits: Folder, tmp_path: Path, every: int | None, at: int, steps: int
+) -> None:
+    unbroken = MemoryKeeper(tmp_path)
+    wanted = trained(digits, unbroken, Recipe(epochs=3, batch_size=256, seed=5))
+    recipe = Recipe(epochs=3, batch_size=256, seed=5, checkpoint_every=every)
+    keeper = Interrupting(tmp_path, at)
     with pytest.raises(Interrupted):
         trained(digits, keeper, recipe)
+    assert keeper.kept[0].begun.train_steps == steps
     resumed = trained(digits, keeper, recipe)
-    for name, value in unbroken.items():
+    for name, value in wanted.items():
         np.testing.assert_allclose(resumed[name], value, atol=1e-6, rtol=0, err_msg=name)
-    assert [epoch.epoch for epoch in keeper.kept[0][0]] == [1, 2, 3]
+    history = keeper.kept[0].history
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
+    for found, epoch in zip(history, unbroken.kept[0].history, strict=True):
+        assert found.loss == pytest.approx(epoch.loss, rel=1e-6)
+        assert found.accuracy == epoch.accuracy
 
 
 def test_loss_falls_and_the_seed_is_honoured(digits: Folder, tmp_path: Path) -> None:
     keeper = MemoryKeeper(tmp_path)
     first = trained(digits, keeper, Recipe(epochs=2, batch_size=64, learning_rate=0.01))
-    history = keeper.kept[0][0]
+    history = keeper.kept[0].history
     assert history[1].loss < history[0].loss
     other = trained(digits, MemoryKeeper(tmp_path), Recipe(epochs=1, batch_size=64, learning_rate=0.01, seed=1))
     assert not np.allclose(first["logits/kernel"], other["logits/kernel"])
@@ -92,3 +113,13 @@ def test_weights_of_another_shape_are_refused_by_name(digits: Folder) -> None:
     del weights["logits/kernel"]
     with pytest.raises(RequestError, match=r"weight logits/kernel: is missing, wanted shape \(16, 10\)"):
         load_weights(model, weights, "given")
+
+
+def test_train_steps_are_taken_together_for_about_the_time_asked_for() -> None:
+    times = iter([0.0, 10.0, 10.5, 13.5, 19.5])
+    pace = Pace(3.0, lambda: next(times))
+    assert pace.choose(100) == 1  # nothing is known
+    assert pace.choose(100) == 1  # the first took ten seconds: it traced
+    assert pace.choose(100) == 6
+    assert pace.choose(2) == 2  # six took three seconds; two are left
+    assert pace.choose(100) == 1

@@ -28,6 +28,16 @@ def rates(recipe: Recipe, steps: int) -> list[float]:
     return [float(Rate(recipe, 1.0, steps)(tf.constant(step, tf.int64))) for step in range(steps)]
 
 
+def test_a_rate_is_scaled_with_the_batch_it_is_for() -> None:
+    asked = {"learning_rate": 0.1, "schedule": "constant", "warmup": 0.2, "scale_learning_rate": "linear"}
+    rate = optimizer_of(Recipe.model_validate({**asked, "batch_size": 512, "base_batch_size": 128}), 10)._learning_rate
+    assert [float(rate(step)) for step in range(4)] == pytest.approx([0.0, 0.2, 0.4, 0.4])
+    with pytest.raises(ValueError, match="scales the rate without a warm-up; set warmup above 0"):
+        Recipe.model_validate({**asked, "warmup": 0.0, "base_batch_size": 128})
+    with pytest.raises(ValueError, match="sets one of scale_learning_rate and base_batch_size without the other"):
+        Recipe(base_batch_size=128)
+
+
 def test_rates_rise_then_follow_the_schedule() -> None:
     constant = rates(Recipe(schedule="constant", warmup=0.2), 10)
     assert constant == pytest.approx([0, 0.5, *[1.0] * 8])
@@ -146,7 +156,7 @@ def test_frozen_epochs_train_the_head_alone_then_all_at_two_rates(digits: Folder
     recipe = TrainRecipe(epochs=1, frozen_epochs=1, learning_rate=0.01, backbone_learning_rate=1e-12, warmup=0)
     model, weights = trained(digits, tmp_path, recipe, keeper)
     assert [(epoch.phase, epoch.epoch) for epoch in model.history] == [("head", 1), ("train", 1)]
-    start = keeper.kept[1][1]
+    start = keeper.kept[1].arrays
     _, untrained = trained(digits, tmp_path / "one", TrainRecipe(epochs=1, learning_rate=1e-12, warmup=0))
     np.testing.assert_allclose(weights["stem/kernel"], untrained["stem/kernel"], atol=1e-6)
     assert not np.allclose(weights["logits/kernel"], untrained["logits/kernel"], atol=1e-3)
@@ -157,7 +167,7 @@ def test_the_moving_average_is_what_is_judged_and_kept(digits: Folder, tmp_path:
     keeper = MemoryKeeper(tmp_path)
     recipe = TrainRecipe(epochs=2, batch_size=256, learning_rate=0.01, ema=0.5)
     _, averaged = trained(digits, tmp_path, recipe, keeper)
-    raw = keeper.kept[0][1]
+    raw = keeper.kept[0].arrays
     kernel = next(v for v in raw.values() if v.shape == averaged["logits/kernel"].shape)
     assert not np.allclose(averaged["logits/kernel"], kernel), "training itself goes on from the raw weights"
     _, plain = trained(digits, tmp_path / "plain", recipe.model_copy(update={"ema": None}))

@@ -50,6 +50,7 @@ def epoch(number: int, phase: str = "train", **facts: float) -> dict[str, Any]:
         ({"resume": "train", "after_epoch": 3, "train_step": 50}, "train goes on after epoch 3, at train_step 50"),
         ({"retry": "worker 1 of 2: died", "log": "a.err", "restart": "1 of 3"},
          "worker 1 of 2: died; its log: a.err; restart 1 of 3"),
+        ({"preemption": "worker 1", "nodes": ["f"]}, "worker 1 is about to lose its node: a checkpoint is kept"),
         ({"retry": "worker 0 raised x", "log": "", "restart": "1 of 3"}, "worker 0 raised x; restart 1 of 3"),
         ({"warning": "3 rows were left out"}, "warning: 3 rows were left out"),
         ({"waiting": "process 7 on h works here"}, "process 7 on h works here"),

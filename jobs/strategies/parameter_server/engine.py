@@ -52,6 +52,7 @@ class Scheduled:
             self._updates = tf.Variable(0, dtype=tf.int64, trainable=False, name="updates")
         self._closures: dict[tuple[int, str], Any] = {}
         self._bad = NONE
+        self._epoch: tuple[list[NDArray[np.float64]], float] = ([], 0.0)  # closures' results, and seconds
         self._facts: dict[str, float] = {}
         self._timing: Timing | None = None
 
@@ -75,10 +76,13 @@ class Scheduled:
             if alone:
                 self._flight.wait()
         self._flight.wait()
-        table, seconds = np.stack(results), time.perf_counter() - started
+        table = np.stack(results)
+        before, seconds = self._epoch if first % feed.steps else ([], 0.0)
+        self._epoch = ([*before, *results], seconds + time.perf_counter() - started)
+        whole = np.stack(self._epoch[0])
         self._bad = float(table[:, BAD].min())
-        self._facts = facts_of(table, self._flight.highest)
-        self._timing = timing_of(table, seconds, self.workers, step_bytes(training, feed))
+        self._facts = facts_of(whole, self._flight.highest)
+        self._timing = timing_of(whole, self._epoch[1], self.workers, step_bytes(training, feed))
         loss, correct, rows = (float(value) for value in table[:, LOSS : ROWS + 1].sum(0))
         return loss, correct, rows
 
@@ -106,11 +110,11 @@ class Scheduled:
         return None if self._bad == NONE else int(self._bad)
 
     def timing(self) -> Timing | None:
-        """Return where the time of the last `train` went, as workers timed their closures."""
+        """Return where the time of the epoch went, as workers timed their closures."""
         return self._timing
 
     def facts(self) -> dict[str, float]:
-        """Return the staleness of the train steps of the last `train`, and how many closures were in flight."""
+        """Return the staleness of the epoch's train steps, and how many closures were in flight."""
         return self._facts
 
     def read(self, training: Any) -> dict[str, Any]:

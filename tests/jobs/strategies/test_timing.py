@@ -30,7 +30,7 @@ class Slow:
         return len(self.rows)
 
     def gather(self, indices: Any) -> tuple[Any, Any]:
-        time.sleep(0.1)
+        time.sleep(0.3)
         found: tuple[Any, Any] = self.rows.gather(indices)
         return found
 
@@ -68,6 +68,7 @@ def test_rows_that_come_slowly_are_time_in_input(digits: Folder) -> None:
     training, train, *_ = made(digits, slow=True)
     engine = Single().engine()
     engine.train(training, train, 0, train.steps)  # it traces, and rows are read ahead meanwhile
+    engine.timing()
     engine.train(training, train, train.steps, 5 * train.steps)
     timing = engine.timing()
     assert timing is not None

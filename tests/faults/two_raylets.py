@@ -1,0 +1,108 @@
+"""Trains on a cluster that gets a second node and loses it again, and prints what is told: run by test_preemption.py.
+
+Called with a folder to work in and the folder of a data set.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.cluster_utils import Cluster
+
+from cluster.environment import variables
+from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.work import run_remote
+from jobs.models.model import ModelSpec
+from jobs.recipe import TrainRecipe
+from jobs.strategies import Strategy
+from jobs.training import TrainWork
+from tests.rig import TINY
+
+EPOCHS = 14
+STEP = 0.4  # seconds of a slow train step
+DEADLINE, LAST = 20, 5.0  # seconds a drained node has, and how long after the notice it is killed
+
+
+@dataclass(frozen=True)
+class Slowly:
+    """Does `work`, one train step at a time and slowly, as long as the file `slow` is there."""
+
+    work: Any
+    slow: Path
+
+    def __call__(self, engine: Any, keeper: Any) -> None:
+        ahead = keeper.ahead
+
+        def one(left: int) -> int:
+            if not self.slow.exists():
+                return int(ahead(left))
+            time.sleep(STEP)
+            return 1
+
+        keeper.ahead = one
+        self.work(engine, keeper)
+
+
+class Node:
+    """The second node: it comes while one worker trains, is drained once two do, and is killed after the notice."""
+
+    def __init__(self, cluster: Cluster, slow: Path) -> None:
+        self.cluster, self.slow = cluster, slow
+        self.workers, self.drained = 0, False
+        self.node: Any = None
+
+    def heard(self, event: dict[str, Any]) -> None:
+        """Act on what the training tells, and print it."""
+        print(json.dumps({name: value for name, value in event.items() if name != "timing"}), flush=True)
+        self.workers = event.get("workers", self.workers)
+        if "epoch" in event and self.node is None:
+            self.node = self.cluster.add_node(num_cpus=1)
+        elif "epoch" in event and self.workers == 2 and not self.drained:
+            self.drained = True
+            self.drain()
+        elif "preemption" in event:
+            threading.Timer(LAST, self.cluster.remove_node, [self.node, False]).start()
+        elif event.get("workers") == 1 and self.drained:
+            self.slow.unlink()
+
+    def drain(self) -> None:
+        command = ["-m", "ray.scripts.scripts", "drain-node", "--address", self.cluster.address]
+        command += ["--node-id", self.node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
+        command += ["--reason-message", "rehearsal", "--deadline-remaining-seconds", str(DEADLINE)]
+        subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+
+
+def main(root: Path, data: str) -> None:
+    """Train elastically, with no retries at all."""
+    from jobs.strategies.ray_train import Group, run_group
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    # A group that asks for the node that has just been lost asks again after five seconds, not after a minute.
+    environment = {"env_vars": {**variables(), "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "5"}}
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
+    slow = root / "slow"
+    slow.touch()
+    node = Node(cluster, slow)
+    elastic = {"kind": "data_parallel", "workers": {"min": 1, "max": 2, "look_every": 1.0}}
+    strategy, recipe = Strategy.choose(elastic), TrainRecipe(epochs=EPOCHS, batch_size=100)
+    model, out = ModelSpec.model_validate({"backbone": TINY}), Folder.parse(str(root / "out"))
+    work = Slowly(TrainWork(model, recipe, strategy, Folder.parse(data), out), slow)
+    group = Group(work, strategy, "run", Folder.parse(str(root / "checkpoints")), 0, 100)
+
+    run_remote(run_group, group, resources=Resources(), tell=node.heard)
+    ray.shutdown()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
