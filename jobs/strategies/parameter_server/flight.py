@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-LOOK = 0.25  # seconds between two looks at who died, while nothing lands
+LOOK = 0.25  # seconds between two looks at who died
 
 
 class Flight:
@@ -21,6 +22,7 @@ class Flight:
         self._coordinator, self._look = coordinator, look
         self._landed: queue.SimpleQueue[tuple[Callable[[Any], None], Any, Exception | None]] = queue.SimpleQueue()
         self._out = 0
+        self._looked = time.monotonic()
 
     def launch(self, closure: Any, args: tuple[Any, ...], take: Callable[[Any], None]) -> None:
         """Schedule `closure(*args)` once there is room; `take` is given its result, here, when it has landed."""
@@ -44,11 +46,14 @@ class Flight:
 
     def _land(self) -> None:
         while True:
+            if time.monotonic() - self._looked > LOOK:
+                self._looked = time.monotonic()
+                self._look()
             try:
                 take, value, error = self._landed.get(timeout=LOOK)
                 break
             except queue.Empty:
-                self._look()
+                continue
         self._out -= 1
         if isinstance(error, tf.errors.CancelledError):
             self._coordinator.join()  # raises what the others were cancelled for

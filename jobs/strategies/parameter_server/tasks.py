@@ -50,12 +50,16 @@ class Watch:
 
     def look(self) -> None:
         """Look whether anybody died; StepError names a server, or the last worker."""
-        for fallen in self._gang.poll():
-            dead = [who.role for who in self._gang.fallen]
-            left = sum(role == "worker" for role, _ in self._gang.members) - dead.count("worker")
-            if fallen.role != "worker" or left < 1:
+        found = self._gang.poll()
+        dead = sum(fallen.role == "worker" for fallen in self._gang.fallen)
+        left = sum(role == "worker" for role, _ in self._gang.members) - dead
+        for fallen in found:
+            if fallen.role == "worker" and left:
+                told = f"{fallen}; the {left} left do its train steps, its log: {fallen.death.log}"
+                self._place.tell({"warning": told})
+        for fallen in found:
+            if fallen.role != "worker" or not left:
                 raise fallen_error(fallen)
-            self._place.tell({"warning": f"{fallen}; the {left} left do its train steps, its log: {fallen.death.log}"})
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
