@@ -58,3 +58,9 @@ def test_nothing_is_too_much_for_a_cluster_that_grows_nobody_knows_how_far() -> 
     assert Resources(1e9, 1e9).fits(capacity)
     assert not capacity.refuses([Resources(1e9)])
     assert str(capacity) == "what its autoscaler gives"
+
+
+def test_what_an_autoscaler_published_bounds_nothing_where_any_number_may_be_added() -> None:
+    capacity = Capacity.of(HEAD, [Nodes(Resources(4), 2**31)])
+    assert not capacity.refuses([Resources(4)] * 1000)
+    assert capacity.refuses([Resources(5)])
