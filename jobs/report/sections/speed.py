@@ -10,7 +10,7 @@ from typing import Any
 from jobs.artifacts import Epoch, Model, Report, Timing
 from jobs.report.blocks import Block, Note, Table
 from jobs.report.section import Artifacts, Part, only, section
-from jobs.report.wording import ABSENT, count, milliseconds, percent
+from jobs.report.wording import ABSENT, count, counted, milliseconds, percent
 
 SPEED = (
     "Model", "Workers", "Rows/s of each", "p50 of a train step, ms", "p90, ms", "p99, ms", "In input",
@@ -51,7 +51,7 @@ def _beside(name: str, model: Model, judged: Mapping[str, Any]) -> list[str]:
     sent = sum(timing.bytes_sent * timing.train_steps for timing in _timings(model.history))
     return [
         name,
-        _strategy(model.strategy),
+        f"{model.strategy.get('kind', ABSENT)}, {counted(_workers(model), 'worker', 'workers')}",
         percent(judged.get("accuracy")),
         f"{statistics.median(epoch.rows_per_second for epoch in model.history):,.0f}",
         count(sent),
@@ -59,9 +59,9 @@ def _beside(name: str, model: Model, judged: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _strategy(strategy: Mapping[str, Any]) -> str:
-    workers = strategy.get("workers", 1)
-    return f"{strategy.get('kind', ABSENT)}, {workers} {'worker' if workers == 1 else 'workers'}"
+def _workers(model: Model) -> int:
+    """Return how many workers trained at the end: there may be a range of them in the strategy."""
+    return len(_timings(model.history)[-1].rows_per_second)
 
 
 def _row(name: str, model: Model) -> list[str]:
@@ -69,7 +69,7 @@ def _row(name: str, model: Model) -> list[str]:
     each = [statistics.median(timing.rows_per_second) for timing in timings]
     return [
         name,
-        count(len(timings[-1].rows_per_second)),
+        count(_workers(model)),
         f"{statistics.median(each):,.0f}",
         milliseconds(statistics.median(timing.p50_ms for timing in timings)),
         milliseconds(statistics.median(timing.p90_ms for timing in timings)),
