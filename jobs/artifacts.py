@@ -7,9 +7,10 @@ passes between steps.
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, Literal, Self
+import math
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import PrivateAttr, ValidationError
+from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, ValidationError
 
 from cluster.errors import RequestError
 from cluster.folder import Folder
@@ -99,7 +100,8 @@ class Dataset(Artifact):
     """Labelled rows in Arrow shards: `<split>.arrow` with columns `x` and `label`.
 
     Images are `uint8[height, width, channels]` as fixed-size binary, texts are strings; labels are int32 indices
-    into `classes`. Of pairs, `<split>.arrow` holds the images and `<split>.text.arrow` the texts, row for row.
+    into `classes`. Of pairs, `<split>.arrow` holds the images and `<split>.text.arrow` the texts, row for row. Where
+    the source says whose rows are, `owners` names them and `jobs/data/owners.py` tells which training row is whose.
     """
 
     modality: Literal["image", "text", "image_text"]
@@ -110,6 +112,7 @@ class Dataset(Artifact):
     rejected: list[RejectedRow] = []
     rejected_rows: int = 0
     overlaps: list[Overlap] = []
+    owners: list[str] = []
 
     splits: ClassVar[tuple[str, ...]] = ("train", "validation", "test")
 
@@ -148,13 +151,26 @@ class Timing(Spec):
         return max(0.0, self.seconds - sum(parts)) if parts else None
 
 
+def _shown(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+# A number that those who know it may keep to themselves: NaN then, null on disk.
+Shown = Annotated[
+    float,
+    Field(allow_inf_nan=True),
+    BeforeValidator(lambda value: math.nan if value is None else value),
+    PlainSerializer(_shown, float | None),
+]
+
+
 class Epoch(Spec):
     """What one epoch of training showed; losses are means per row, seconds are of the wall."""
 
     phase: str = "train"
     epoch: int
-    loss: float
-    accuracy: float
+    loss: Shown  # of training rows, as their accuracy
+    accuracy: Shown
     validation_loss: float
     validation_accuracy: float
     seconds: float

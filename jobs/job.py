@@ -72,6 +72,10 @@ class Job(Choice):
         """Return the modality of the rows a data set step makes; None for other jobs."""
         return None
 
+    def tells_owners(self) -> bool:
+        """Say whether the rows a data set step makes come with whose they are."""
+        return False
+
     def image_side(self) -> int | None:
         """Return the shorter side of the images a data set step makes, in pixels, as far as the definition tells."""
         return None
@@ -103,3 +107,9 @@ def mismatch(path: Path, steps: Mapping[str, Job], model: str, data: str) -> Ite
     spec, found = steps[model].model_spec(steps), steps[data].modality()
     if spec is not None and found is not None and spec.backbone.modality != found:
         yield path, f"'{model}' reads {spec.backbone.modality} rows, but step '{data}' makes {found} rows"
+
+
+def ownerless(strategy: Any, steps: Mapping[str, Job], data: str) -> Iterator[tuple[Path, str]]:
+    """Yield what is wrong when `strategy` must know whose each row is and the step `data` does not tell."""
+    if strategy.needs_owners() and data in steps and not steps[data].tells_owners():
+        yield ("strategy", "partition"), f"goes by whose rows are, which step '{data}' does not tell: set source.client"

@@ -21,6 +21,7 @@ from cluster.errors import StepError
 from jobs.artifacts import Dataset, Overlap, RejectedRow
 from jobs.data.intake.content import Block, Content, Wanted, blocks, own_size
 from jobs.data.intake.splits import Stratifier
+from jobs.data.owners import write_owners
 from jobs.data.preprocess import ImagePixels
 from jobs.data.shards import PairWriter, ShardWriter
 
@@ -70,6 +71,7 @@ class Pool:
     hashes: array[int] = field(default_factory=lambda: array("Q"))  # 64 bits a row, by which duplicates are found
     digest: Any = field(default_factory=hashlib.sha256)  # over the rows' digests and labels in their order
     labels: Counter[int] = field(default_factory=Counter)
+    owners: array[int] = field(default_factory=lambda: array("i"))  # whose each row is, where the source says so
 
     def extend(self, other: Pool) -> None:
         """Take all rows of `other`."""
@@ -77,6 +79,7 @@ class Pool:
         self.hashes.extend(other.hashes)
         self.digest.update(other.digest.digest())
         self.labels.update(other.labels)
+        self.owners.extend(other.owners)
 
 
 class Intake:
@@ -88,6 +91,7 @@ class Intake:
         self._dealer = Stratifier(job.split.validation, job.split.test, job.split.seed)
         self._pools: dict[str, Pool] = {}
         self._labels: dict[str, int] = {}  # in the order they came
+        self._owners: dict[str, int] = {}  # in the order they came
         self._seen: set[str] = set()  # labels of rejected rows too
         self._rejected: list[RejectedRow] = []
         self._rejections = 0
@@ -135,6 +139,7 @@ class Intake:
             rejected=self._rejected,
             rejected_rows=self._rejections,
             overlaps=self._overlaps(pools),
+            owners=write_owners(self._folder, pools["train"].owners, self._owners) if self._owners else [],
         )
 
     def _deal(self, label: str, split: str | None) -> str:
@@ -155,6 +160,9 @@ class Intake:
         for row in rows:
             pool.hashes.append(int.from_bytes(block.digests[row][:8], "little"))
             pool.digest.update(block.digests[row] + block.labels[row].encode() + b"\0")
+            if (owner := block.owners[row]) is not None:
+                pool.digest.update(owner.encode() + b"\0")
+                pool.owners.append(self._owners.setdefault(owner, len(self._owners)))
         pool.labels.update(labels)
 
     def _splits(self) -> dict[str, Pool]:

@@ -43,6 +43,8 @@ class Pair:
 class Row:
     """One labelled item; `name` finds it in the source, `split` is set when the source gives splits.
 
+    `owner` says whose it is, where the source says so.
+
     `raw` is a text, the bytes of an image file, `uint8[height, width]` or `uint8[height, width, channels]`, or a pair.
     """
 
@@ -50,3 +52,4 @@ class Row:
     raw: str | bytes | NDArray[Any] | Pair
     label: str
     split: str | None = None
+    owner: str | None = None

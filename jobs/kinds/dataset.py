@@ -89,6 +89,10 @@ class DatasetJob(Job):
         """Return the shorter side of the images when their size is set."""
         return min(self.image.height, self.image.width) if self.image is not None else None
 
+    def tells_owners(self) -> bool:
+        """Say whether the source tells whose each row is."""
+        return self.source.tells_owners()
+
     def modality(self) -> str | None:
         """Return what the source holds; None when its files do not tell."""
         try:

@@ -83,6 +83,7 @@ class Block:
     contents: list[Content] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     splits: list[str | None] = field(default_factory=list)
+    owners: list[str | None] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)  # SHA-256 of the contents
     rejected: list[RejectedRow] = field(default_factory=list)
     spoiled: set[str] = field(default_factory=set)  # labels of rows that could be read and not be prepared
@@ -111,6 +112,7 @@ class Block:
         self.contents.append(content)
         self.labels.append(row.label)
         self.splits.append(row.split)
+        self.owners.append(row.owner)
         digest, size = _digested(content)
         self.digests.append(digest)
         self.size += size

@@ -31,6 +31,10 @@ class Source(Choice):
         """Say whether the rows are images, texts, or pairs of both."""
         raise NotImplementedError
 
+    def tells_owners(self) -> bool:
+        """Say whether each row comes with whose it is."""
+        return False
+
     def inputs(self) -> list[str]:
         """Return the paths and URIs that must exist."""
         return []

@@ -47,6 +47,7 @@ class Table(Source):
     label: Annotated[str, Field(description="Column of labels")] = "label"
     split: Annotated[str | None, Field(description="Column of split names: train, validation, test")] = None
     folder: Annotated[str | None, Field(description="Folder of image paths; default: the table's own")] = None
+    client: Annotated[str | None, Field(description="Column that says whose a row is, such as a hospital")] = None
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
@@ -66,6 +67,10 @@ class Table(Source):
         if self.image is None:
             return "text"
         return "image" if self.text is None else "image_text"
+
+    def tells_owners(self) -> bool:
+        """Say whether there is a column of owners."""
+        return self.client is not None
 
     def inputs(self) -> list[str]:
         """Return the tables, and the folder of the images when it is set."""
@@ -104,7 +109,8 @@ class Table(Source):
 
     def _columns(self) -> list[str]:
         label = self.label if self._labelled else None
-        return [column for column in (self.text, self.image, label, self.split) if column]
+        client = self.client if self._labelled else None
+        return [column for column in (self.text, self.image, label, self.split, client) if column]
 
     def _group(self, split: str | None, path: str, group: int, start: int) -> Iterator[Row | RejectedRow]:
         from jobs.data.sources.readers import read_parquet
@@ -127,10 +133,11 @@ class Table(Source):
             if split not in Dataset.splits:
                 raise RequestError(name, f"has split {split!r}", ", ".join(Dataset.splits))
         label = _label(name, record.get(self.label)) if self._labelled else ""
+        owner = _owner(record.get(self.client)) if self.client is not None and self._labelled else None
         if self.image is None:
-            return Row(name, self._text(record), label, split)
+            return Row(name, self._text(record), label, split, owner)
         image = self._image(record.get(self.image), path)
-        return Row(name, image if self.text is None else Pair(image, self._text(record)), label, split)
+        return Row(name, image if self.text is None else Pair(image, self._text(record)), label, split, owner)
 
     def _text(self, record: Mapping[str, Any]) -> str:
         assert self.text is not None, "asked of tables with a column of texts"
@@ -169,6 +176,12 @@ def _size(record: Record) -> int:
     """Return about how many characters a record holds."""
     _, fields = record
     return 0 if isinstance(fields, BadRow) else sum(len(value) for value in fields.values() if isinstance(value, str))
+
+
+def _owner(value: object) -> str:
+    if value is None or value == "" or not isinstance(value, str | int):
+        raise BadRow("has no client" if value in (None, "") else f"has a {type(value).__name__} as client")
+    return str(value)
 
 
 def _label(name: str, value: object) -> str:
