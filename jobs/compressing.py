@@ -107,7 +107,7 @@ class Chain:
     def _tuned(self, index: int, technique: Technique, teacher: Held) -> tuple[Link, Weights]:
         recipe, kind = technique.recipe(), str(technique.model_dump()["kind"])
         assert recipe is not None
-        train, validation = feeds_of(self.dataset, self.held.preprocess, self.held.folder, recipe)
+        train, validation = feeds_of(self.dataset, self.held.preprocess, self.held.folder, recipe, self.engine.held)
         answers = self._answers(teacher, recipe.batch_size) if isinstance(technique, Teaches) else {}
         train.teacher = answers.get("train", train.teacher)
         with self.engine.scope(), uncut(not technique.whole):
@@ -134,7 +134,7 @@ class Chain:
             model = teacher.built(len(self.classes))
         answers = {}
         for split in ("train", "validation"):
-            rows = encoded(self.dataset, teacher.preprocess, split, teacher.folder)
+            rows = encoded(self.engine.held(self.dataset, split), teacher.preprocess, split, teacher.folder)
             answers[split] = self.engine.predict(model, Feed(rows, batch_size, None))
         return answers
 
@@ -142,7 +142,8 @@ class Chain:
         """Make the file, check every promise on what is in it, and write the artifact."""
         context = self.context(len(self.work.techniques))
         self.keeper.tell({"start": "converting"})
-        rows = encoded(self.dataset, self.held.preprocess, "train", self.held.folder)
+        data = self.engine.held(self.dataset, "train")
+        rows = encoded(data, self.held.preprocess, "train", self.held.folder)
         context.calibration = partial(calibration_rows, rows)
 
         def lower(converter: Any) -> None:

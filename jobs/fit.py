@@ -64,6 +64,7 @@ class Training:
     before_step: list[Callable[[Any], None]] = field(default_factory=list)
     gradients: list[Gradient] = field(default_factory=list)  # noted when a train step is traced
     alone: Callable[[int], bool] = lambda train_step: False  # whether it changes more than gradients do, such as masks
+    penalties: list[Callable[[], Any]] = field(default_factory=list)  # added to the loss of a global batch
 
     def apply(self, batch: Any, replicas: int) -> tuple[Any, Any, Any]:
         """Take one train step on a replica's shard; return its sums of loss, correct rows and rows."""
@@ -105,7 +106,7 @@ class Training:
         return losses
 
     def penalty(self) -> Any:
-        """Return the L1 and L2 penalties on kernels and embeddings."""
+        """Return the L1 and L2 penalties on kernels and embeddings, and what else was added."""
         import tensorflow as tf
 
         from jobs.models.model import penalised
@@ -113,7 +114,7 @@ class Training:
         total = tf.zeros([])
         for variable in penalised(self.model) if self.l1 or self.l2 else []:
             total += self.l1 * tf.reduce_sum(tf.abs(variable)) + self.l2 * tf.reduce_sum(tf.square(variable))
-        return total
+        return sum((penalty() for penalty in self.penalties), total)
 
     def measure(self, batch: Any) -> tuple[Any, Any, Any]:
         """Return a shard's sums of loss, correct rows and rows, in inference."""
@@ -213,15 +214,16 @@ def _to_the_end(
     keep: Callable[[Begun], None],
 ) -> Begun:
     """Train to the end of an epoch that has `begun`; `keep` its state every so many steps, and when it is wanted."""
-    every = every or feed.steps
+    steps = engine.steps(feed)
+    every = every or steps
     started = time.perf_counter() - begun.seconds
-    while begun.train_steps < feed.steps:
-        count = keeper.ahead(min(every - begun.train_steps % every, feed.steps - begun.train_steps))
-        first = epoch * feed.steps + begun.train_steps
+    while begun.train_steps < steps:
+        count = keeper.ahead(min(every - begun.train_steps % every, steps - begun.train_steps))
+        first = epoch * steps + begun.train_steps
         sums = engine.train(training, feed, first, first + count)
         begun = begun.after(count, sums, time.perf_counter() - started)
         _check_finite(sums[0], engine)
-        due = begun.train_steps < feed.steps and begun.train_steps % every == 0
+        due = begun.train_steps < steps and begun.train_steps % every == 0
         if keeper.wanted() or due:
             keep(begun)
     return replace(begun, seconds=time.perf_counter() - started)
@@ -262,8 +264,8 @@ def _epoch(
     return Epoch(
         phase=name,
         epoch=epoch + 1,
-        loss=loss / rows,
-        accuracy=correct / rows,
+        loss=loss / rows if rows else math.nan,
+        accuracy=correct / rows if rows else math.nan,
         validation_loss=held_loss / max(held_rows, 1),
         validation_accuracy=held_correct / max(held_rows, 1),
         seconds=ended.seconds,

@@ -28,10 +28,12 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
     def __init__(self, recipe: Recipe, peak: float, steps: int) -> None:
         self.recipe, self.peak, self.steps = recipe, peak, steps
         self.rise = int(recipe.warmup * steps)
+        self.past: Any = 0.0  # train steps before the optimizer's own first one
+        self.pace = 1.0  # train steps that one of the optimizer's counts for
 
     def __call__(self, step: Any) -> Any:
-        """Return the rate at `step`."""
-        step = tf.cast(step, tf.float32)
+        """Return the rate at the optimizer's `step`."""
+        step = self.past + self.pace * tf.cast(step, tf.float32)
         risen = tf.minimum(step / self.rise, 1.0) if self.rise else 1.0
         return self.peak * risen * self._factor(step)
 
@@ -139,6 +141,15 @@ class TwoRates:
     def variables(self) -> list[Any]:
         """The variables of both."""
         return list(chain(self.head.variables, self.backbone.variables))
+
+
+def rates_of(optimizer: Any) -> list[Rate]:
+    """Return the rates of an optimizer that was made here: one, or the head's and the backbone's."""
+    if isinstance(optimizer, TwoRates):
+        return [*rates_of(optimizer.head), *rates_of(optimizer.backbone)]
+    plain = optimizer.scaled.inner_optimizer if isinstance(optimizer, Scaling) else optimizer
+    assert isinstance(plain._learning_rate, Rate), "every recipe's rate follows a schedule"
+    return [plain._learning_rate]
 
 
 def precision_of(recipe: TrainRecipe, gpus: Sequence[Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from jobs.product import Product, golden_of, write_model
 from jobs.recipe import Recipe, TrainRecipe, unknown_classes
 from jobs.spec import Spec
 from jobs.strategies.strategy import Strategy
+
+Held = Callable[[Dataset, str], Dataset]
 
 
 class Prepared(Spec):
@@ -96,7 +99,7 @@ class Stage:
         """Fit `model` as `recipe` says and return the history."""
         from jobs.optimizers import train_optimizer_of
 
-        feeds = feeds_of(self.dataset, self.preprocess, self.folder, recipe)
+        feeds = feeds_of(self.dataset, self.preprocess, self.folder, recipe, self.engine.held)
         weights = class_weights(recipe, self.dataset.classes, feeds[0].rows.y)
         with self.engine.scope():
             optimizer = train_optimizer_of(recipe, recipe.epochs * feeds[0].steps, in_head)
@@ -151,10 +154,19 @@ def preprocessing(model: ModelSpec, dataset: Dataset, keeper: Any, name: str) ->
     return path, Prepared.model_validate_json((path / "preprocess.json").read_text()).preprocess
 
 
-def feeds_of(dataset: Dataset, preprocess: Preprocess, folder: Path, recipe: Recipe) -> tuple[Feed, Feed]:
-    """Return the feeds of the training split (shuffled, augmented) and of the validation split (in order, as it is)."""
-    train = encoded(dataset, preprocess, "train", folder)
-    validation = encoded(dataset, preprocess, "validation", folder)
+def whole(dataset: Dataset, split: str) -> Dataset:
+    """Return `dataset`: all rows of a split are read here."""
+    return dataset
+
+
+def feeds_of(
+    dataset: Dataset, preprocess: Preprocess, folder: Path, recipe: Recipe, held: Held = whole
+) -> tuple[Feed, Feed]:
+    """Return the feeds of the training split (shuffled, augmented) and of the validation split (in order, as it is).
+
+    `held` tells the data set whose rows of a split this process reads.
+    """
+    train, validation = (encoded(held(dataset, split), preprocess, split, folder) for split in ("train", "validation"))
     text = preprocess.text if isinstance(preprocess, ImageAndText) else preprocess
     special = special_tokens(folder / text.tokenizer) if isinstance(text, WordPieces) else None
     feed = Feed(train, recipe.batch_size, recipe.seed, augment=recipe.augment, special=special)

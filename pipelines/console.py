@@ -75,12 +75,19 @@ def describe(event: Mapping[str, Any], progress: Progress | None = None) -> str:
 def _epoch(facts: Mapping[str, Any], progress: Progress | None) -> str:
     total = f"/{progress.epochs}" if progress and progress.epochs else ""
     words = (
-        f"{facts['phase']} epoch {facts['epoch']}{total}, loss {facts['loss']:.4f}, accuracy {facts['accuracy']:.4f}, "
+        f"{facts['phase']} epoch {facts['epoch']}{total}, {_trained(facts)}"
         f"validation {facts['validation_accuracy']:.4f}, {facts['rows_per_second']:,.0f} rows/s"
     )
     words += "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in facts.get("facts", {}).items())
     eta = progress.eta(facts["epoch"]) if progress else None
     return words if eta is None else f"{words}, ETA {duration(eta)}"
+
+
+def _trained(facts: Mapping[str, Any]) -> str:
+    """Return what training rows showed; nothing where that is private."""
+    if facts["loss"] is None:
+        return ""
+    return f"loss {facts['loss']:.4f}, accuracy {facts['accuracy']:.4f}, "
 
 
 def _start(event: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from cluster.resources import Resources
 from jobs.artifacts import Dataset, Model
 from jobs.data import files
 from jobs.data.augment import problems
-from jobs.job import Inputs, Job, Output, mismatch
+from jobs.job import Inputs, Job, Output, mismatch, ownerless
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
 from jobs.techniques import Teaches, Technique
@@ -42,6 +42,7 @@ class Compress(Job):
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Check the chain: what may follow what, on the model's backbone, under the strategy."""
         yield from mismatch(("model",), steps, self.model, self.data)
+        yield from ownerless(self.strategy, steps, self.data)
         spec = self._given(steps)
         for index, technique in enumerate(self.techniques):
             place = ("techniques", index)
@@ -53,6 +54,7 @@ class Compress(Job):
             for text in self.strategy.problems(recipe.batch_size) if recipe else ():
                 yield place, text
             spec = technique.learner() if isinstance(technique, Teaches) else spec
+            yield from ((place, text) for text in self.strategy.cannot_carry(technique))
             if recipe is not None and spec is not None:
                 learner = spec.backbone
                 yield from ((place, text) for text in self.strategy.refuses(learner, recipe))

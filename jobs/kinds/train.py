@@ -12,7 +12,7 @@ from cluster.resources import Resources
 from jobs.artifacts import Dataset, Model
 from jobs.data import files
 from jobs.data.augment import problems
-from jobs.job import Inputs, Job, Output
+from jobs.job import Inputs, Job, Output, ownerless
 from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.spec import INCIDENTAL, Path, Ref
@@ -45,6 +45,7 @@ class Train(TrainRecipe, Job):
             yield ("strategy",), text
         for text in self.strategy.refuses(self.model.backbone, self):
             yield ("strategy",), text
+        yield from ownerless(self.strategy, steps, self.data)
         found = steps[self.data].modality() if self.data in steps else None
         wanted = self.model.backbone.modality
         if found is not None and found != wanted:

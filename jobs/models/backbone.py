@@ -20,6 +20,7 @@ class Backbone(Choice):
     modality: ClassVar[Literal["image", "text", "image_text"]]
     smallest: ClassVar[int] = 1  # pixels a side of an image it reads
     compressible: ClassVar[bool] = True  # False: its layers cannot be rebuilt around, the file can be quantized
+    normalises_batches: ClassVar[bool] = False  # its layers take means over the rows of a batch, and keep averages
     runtime: ClassVar[Literal["litert", "tensorflow"]] = (
         "litert"  # what runs the served file; replicas have LiteRT only
     )

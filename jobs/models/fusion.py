@@ -52,6 +52,11 @@ class Fusion(Backbone):
             raise PydanticCustomError("whole", "is kept whole: its layers cannot be built into another model")
         return part
 
+    @property
+    def normalises_batches(self) -> bool:  # type: ignore[override]
+        """Whether either does."""
+        return any(part.normalises_batches for part in self.parts().values())
+
     def parts(self) -> dict[str, Backbone]:
         """Return both backbones by the modality they read."""
         return {"image": self.image, "text": self.text}

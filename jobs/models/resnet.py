@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,7 @@ class ResNet(ImageBackbone):
     """
 
     kind: Literal["resnet"] = "resnet"
+    normalises_batches: ClassVar[bool] = True
     depth: Annotated[int, Field(ge=8, le=1202)] = 20
     width: Annotated[int, Field(ge=4, le=512)] = 16
     stochastic_depth: Annotated[float, Field(ge=0, lt=1)] = 0.0

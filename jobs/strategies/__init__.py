@@ -10,6 +10,7 @@ DEFAULT = Single()
 Strategy.found_in(
     {
         "data_parallel": "jobs.strategies.data_parallel",
+        "federated": "jobs.strategies.federated.federated",
         "parameter_server": "jobs.strategies.parameter_server.parameter_server",
         "single": "jobs.strategies.single",
     }

@@ -30,7 +30,7 @@ from jobs.job import Output
 from jobs.strategies.devices import set_up_devices
 from jobs.strategies.failing import blamed
 from jobs.strategies.keeping import TrainKeeper
-from jobs.strategies.strategy import Engine, Place, Strategy
+from jobs.strategies.strategy import Engine, Strategy
 
 
 class Work(Protocol):
@@ -165,8 +165,7 @@ def _worker(config: dict[str, Any]) -> None:
     if group.strategy.most_train_workers() > group.strategy.train_workers():
         keeper.tell({"workers": context.get_world_size()})
     try:
-        with group.strategy.driving(Place(group.name, keeper.tell)) as engine:
-            group.work(engine, keeper)
+        group.strategy.drive(group.work, keeper, group.name)
     except Exception as error:
         error.add_note(traceback.format_exc())  # it is pickled, and the traceback lost, on its way to Restarts
         raise

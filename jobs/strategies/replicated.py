@@ -55,6 +55,14 @@ class Replicated:
         """Return the strategy's scope."""
         return self.strategy.scope()
 
+    def held(self, dataset: Any, split: str) -> Any:
+        """Return the data set: a worker reads its shard of every global batch."""
+        return dataset
+
+    def steps(self, feed: Feed) -> int:
+        """Return the feed's own steps."""
+        return feed.steps
+
     def train(self, training: Any, feed: Feed, first: int, last: int) -> tuple[float, float, float]:
         """Run train steps `first` … `last`-1 and return the sums of loss, correct rows and rows."""
         run = self._function(training, "train", self._train_function)

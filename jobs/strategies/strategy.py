@@ -29,6 +29,12 @@ class Engine(Protocol):
     def scope(self) -> Any:
         """Return the context in which variables are made."""
 
+    def held(self, dataset: Any, split: str) -> Any:
+        """Return the data set of which this worker reads the rows of `split`: the whole one unless rows have owners."""
+
+    def steps(self, feed: Any) -> int:
+        """Return how many train steps an epoch over `feed` has: one where it is a round that nothing interrupts."""
+
     def train(self, training: Any, feed: Any, first: int, last: int) -> tuple[float, float, float]:
         """Run train steps `first` … `last`-1; return the sums of loss, correct rows and rows over all workers.
 
@@ -126,6 +132,19 @@ class Strategy(Choice):
     def driving(self, place: Place) -> Iterator[Engine]:
         """Hold the engine, and what it needs of the cluster beside its own process, for the length of a block."""
         yield self.engine()
+
+    def drive(self, work: Any, keeper: Any, name: str) -> None:
+        """Do `work` in this worker of Ray Train with the engine and its keeper; a gang it starts is called `name`."""
+        with self.driving(Place(name, keeper.tell)) as engine:
+            work(engine, keeper)
+
+    def cannot_carry(self, technique: Any) -> Iterator[str]:
+        """Yield each reason why a step of this strategy cannot carry a compression technique."""
+        yield from ()
+
+    def needs_owners(self) -> bool:
+        """Say whether the data set must tell whose each row is."""
+        return False
 
     def problems(self, batch_size: int) -> Iterator[str]:
         """Yield what is wrong with training on global batches of `batch_size` rows."""

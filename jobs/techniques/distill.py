@@ -58,6 +58,10 @@ class Distill(Recipe, Teaches):
         if any(kind.mixes for kind in self.augment):
             yield "the teacher answers for single rows, and augment mixes them; leave the mixing out"
 
+    def uncarried(self) -> Iterator[str]:
+        """Yield nothing: the teacher answers for any rows where they lie."""
+        yield from ()
+
     def prepare(self, model: Any, context: Context) -> Training:
         """Return the student as it is, with the blended loss."""
         from jobs.optimizers import optimizer_of

@@ -32,6 +32,11 @@ class Quantize(Technique):
         if any(isinstance(technique, Quantize) for technique in before):
             yield "the chain quantizes already; choose one scheme"
 
+    def uncarried(self) -> Iterator[str]:
+        """Refuse ranges: only clients read the rows they are set on."""
+        if self.scheme == "int8":
+            yield "sets its ranges on training rows, which only clients read; quantize in a step of another strategy"
+
     def lower(self, converter: Any, context: Context) -> None:
         """Set the converter's options for the scheme."""
         import tensorflow as tf

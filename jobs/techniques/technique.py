@@ -51,6 +51,11 @@ class Technique(Choice):
         """Yield each reason why the technique cannot follow `before` on `backbone` under `strategy`."""
         yield from ()
 
+    def uncarried(self) -> Iterator[str]:
+        """Yield each reason why workers cannot carry it together that read rows of their own and average weights."""
+        if self.recipe() is not None:
+            yield "shapes weights, which would come out otherwise with each client and not outlast their mean"
+
     def unfit(self, backbone: Backbone) -> Iterator[str]:
         """Yield each reason why no technique like this can work on `backbone`, whatever came before."""
         kind = backbone.model_dump()["kind"]

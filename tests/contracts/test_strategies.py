@@ -29,6 +29,7 @@ pytestmark = pytest.mark.cluster
 
 EXAMPLES: dict[str, dict[str, Any]] = {  # each holds three CPUs at most
     "data_parallel": {"workers": 2},
+    "federated": {"workers": 2, "local_epochs": 2},  # of half the rows each: as many train steps as the others take
     "parameter_server": {
         "workers": 2,
         "servers": 1,

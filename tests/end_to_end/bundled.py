@@ -23,6 +23,7 @@ SLOW = {  # run by make soak: make test runs one definition with texts and two w
     "bert",
     "cifar10",
     "efficientnet_b0",
+    "federated",
     "folder",
     "huggingface",
     "parameter_server",

@@ -40,6 +40,8 @@ def epoch(number: int, phase: str = "train", **facts: float) -> dict[str, Any]:
         (epoch(3, mean_staleness=0.91234, closures_in_flight=4.0),
          "train epoch 3, loss 0.1235, accuracy 0.9877, validation 0.9700, 12,346 rows/s, mean staleness 0.9123, "
          "closures in flight 4"),
+        ({"epoch": epoch(3, epsilon=1.25, delta=0.001)["epoch"] | {"loss": None, "accuracy": None}},
+         "train epoch 3, validation 0.9700, 12,346 rows/s, epsilon 1.25, delta 0.001"),
         ({"judged": "small", "accuracy": 0.98, "size_bytes": 195_888, "p99_ms": 0.32},
          "small: accuracy 0.9800, 195,888 bytes, p99 0.320 ms"),
         ({"judged": "small", "accuracy": 0.98, "accuracy_low": 0.97, "accuracy_high": 0.99, "size_bytes": 9,

@@ -17,6 +17,7 @@ class Application(ImageBackbone):
     """An ImageNet architecture of Keras on images of 32×32 pixels or more; grey ones become three equal channels."""
 
     smallest = 32  # it is halved five times
+    normalises_batches = True
 
     def application(self, height: int, width: int) -> Any:
         """Return the Keras application for images of `[height, width, 3]`, without top, pooling or weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 from matplotlib.figure import Figure as Drawing
 
 from jobs.artifacts import Epoch, Model
-from jobs.report.blocks import Block, Figure, Heading, Table
+from jobs.report.blocks import Block, Figure, Heading, Note, Table
 from jobs.report.figures import FIRST, INK, SECOND, draw, labelled
 from jobs.report.section import Artifacts, Part, only, section
 from jobs.report.wording import count, percent
 
 MOST = 200  # epochs listed in the table
+PRIVATE = "private"
 HEADINGS = ("Phase", "Epoch", "Loss", "Validation loss", "Accuracy", "Validation accuracy", "Seconds", "Rows/s")
 CURVES: dict[str, tuple[Callable[[Epoch], float], Callable[[Epoch], float]]] = {
     "Loss": (lambda epoch: epoch.loss, lambda epoch: epoch.validation_loss),
@@ -28,7 +30,7 @@ def history(artifacts: Artifacts) -> Part | None:
     blocks: list[Block] = []
     for name, model in only(artifacts, Model).items():
         if model.history:
-            blocks += [Heading(name), _curves(name, model.history), _numbers(model.history)]
+            blocks += [Heading(name), _curves(name, model.history), *_spent(model.history), _numbers(model.history)]
     return Part("Training", blocks) if blocks else None
 
 
@@ -74,6 +76,16 @@ def _paint(axes: Any, title: str, epochs: Sequence[Epoch]) -> None:
         )
 
 
+def _spent(epochs: Sequence[Epoch]) -> list[Note]:
+    """Say what the training told of any one client, where that was accounted for."""
+    spent = [epoch.facts for epoch in epochs if "epsilon" in epoch.facts]
+    if not spent:
+        return []
+    last = spent[-1]
+    words = f"After {count(len(spent))} rounds the weights are differentially private of any one client, with ε"
+    return [Note(f"{words} = {last['epsilon']:.3f} at δ = {last['delta']:g} (Rényi accountant, Poisson sampling).")]
+
+
 def _numbers(epochs: Sequence[Epoch]) -> Table:
     stride = -(-len(epochs) // MOST)
     shown = [epoch for place, epoch in enumerate(epochs) if (len(epochs) - 1 - place) % stride == 0]
@@ -82,9 +94,9 @@ def _numbers(epochs: Sequence[Epoch]) -> Table:
         [
             epoch.phase,
             count(epoch.epoch),
-            f"{epoch.loss:.4f}",
+            PRIVATE if math.isnan(epoch.loss) else f"{epoch.loss:.4f}",
             f"{epoch.validation_loss:.4f}",
-            percent(epoch.accuracy),
+            PRIVATE if math.isnan(epoch.accuracy) else percent(epoch.accuracy),
             percent(epoch.validation_accuracy),
             f"{epoch.seconds:.1f}",
             f"{epoch.rows_per_second:,.0f}",

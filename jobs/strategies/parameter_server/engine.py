@@ -62,6 +62,14 @@ class Scheduled:
         with self.strategy.scope(), tf.variable_creator_scope(_whole_first):
             yield
 
+    def held(self, dataset: Any, split: str) -> Any:
+        """Return the data set: the coordinator reads all rows."""
+        return dataset
+
+    def steps(self, feed: Feed) -> int:
+        """Return the feed's own steps."""
+        return feed.steps
+
     def train(self, training: Any, feed: Feed, first: int, last: int) -> tuple[float, float, float]:
         """Hand out train steps `first` … `last`-1; return the sums of loss, correct rows and rows when all are done."""
         results: list[NDArray[np.float64]] = []

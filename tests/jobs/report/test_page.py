@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -269,3 +270,14 @@ def test_charts_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     folders = everything(tmp_path, names)
     first, second = (written(folders, tmp_path / out) for out in ("one", "two"))
     assert first.split('id="provenance"')[0] == second.split('id="provenance"')[0]
+
+
+def test_a_private_training_says_what_it_spent_and_keeps_the_rest_to_itself(tmp_path: Path) -> None:
+    history = [
+        epoch.model_copy(update={"loss": math.nan, "accuracy": math.nan, "facts": {"epsilon": spent, "delta": 1e-5}})
+        for epoch, spent in zip(epochs("train", [1.0, 1.0]), (2.5, 3.25), strict=True)
+    ]
+    page = Page(written({"m": a_model(tmp_path, "m", ["a", "b"], history=history)}, tmp_path / "out"))
+    words = "After 2 rounds the weights are differentially private of any one client, with ε = 3.250 at δ = 1e-05"
+    assert words in page.sections["Training"]
+    assert [row[2] for row in page.tables["Every epoch in numbers"]] == ["Loss", "private", "private"]
