@@ -18,7 +18,7 @@ class Flight:
 
     def __init__(self, coordinator: Any, most: int, look: Callable[[], None]) -> None:
         self.most = most
-        self.highest = 0  # closures that were out at once since the last `reset`
+        self.highest = 0  # closures that were out at once since this was set to 0
         self._coordinator, self._look = coordinator, look
         self._landed: queue.SimpleQueue[tuple[Callable[[Any], None], Any, Exception | None]] = queue.SimpleQueue()
         self._out = 0
