@@ -119,7 +119,7 @@ def write_arrays(dataset: Dataset, path: Path) -> None:
 def run_workers(arrays: Path, out: Path) -> dict[str, Any]:
     """Run the script once a worker, and return what worker 0 told; Broken when one fails."""
     with ExitStack() as probes:
-        ports = [_free_port(probes) for _ in range(WORKERS)]
+        ports = [free_port(probes) for _ in range(WORKERS)]
     settings: dict[str, Any] = {"data": str(arrays), "out": str(out), "model": MODEL}
     settings |= {"epochs": EPOCHS, "batch": BATCH, "rate": RATE, "seed": SEED}
     started, running = time.perf_counter(), []
@@ -138,7 +138,8 @@ def run_workers(arrays: Path, out: Path) -> dict[str, Any]:
     return reached
 
 
-def _free_port(probes: ExitStack) -> int:
+def free_port(probes: ExitStack) -> int:
+    """Return a port of loopback that is free, and held until `probes` closes."""
     probe = probes.enter_context(socket.socket())
     probe.bind(("127.0.0.1", 0))
     return int(probe.getsockname()[1])

@@ -9,6 +9,7 @@ from tests.benchmarks.feed import Feed, FeedNumpy
 from tests.benchmarks.feed_jpeg import FeedJpeg
 from tests.benchmarks.harness import Benchmark
 from tests.benchmarks.open_dataset import OpenDataset
+from tests.benchmarks.parameter_server import ParameterServer, ParameterServerTen
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.prepare_images import PrepareImages
 from tests.benchmarks.prepare_memory import PrepareMemory, PrepareMemoryNodes
@@ -32,6 +33,8 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     DataParallel,
     CheckpointTax,
     Recovery,
+    ParameterServer,
+    ParameterServerTen,
     Quickstart,
     ReplicaUss,
     ScoreSpeed,
