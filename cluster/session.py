@@ -47,7 +47,7 @@ def connect(asked: str | None, *, cpus: int | None = None, dashboard: bool = Fal
     options = {"runtime_env": {"env_vars": variables()}, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         here = {"num_cpus": cpus or cpus_here(), "include_dashboard": dashboard, "dashboard_host": "127.0.0.1"}
-        options |= here
+        options |= here if dashboard else here | {"dashboard_port": _unused_port()}
     try:
         context = ray.init(address=address or "local", **options)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -55,6 +55,19 @@ def connect(asked: str | None, *, cpus: int | None = None, dashboard: bool = Fal
             raise ClusterError("Ray", f"does not start on this machine ({error})") from error
         raise _no_answer(address, str(error)) from error
     return Session(context.address_info["address"], context.dashboard_url or "", started_here=address is None)
+
+
+def _unused_port() -> int:
+    """Return a port for a cluster without a dashboard to name as its dashboard's.
+
+    By default it names 8265. Where another cluster's dashboard listens there, Ray Train asks that one whether its own
+    controller lives, hears of none, and removes the training's placement group.
+    """
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _reach(address: str) -> None:

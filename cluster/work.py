@@ -100,8 +100,7 @@ def run_remote(
 def _here() -> dict[str, Any]:
     """Return the runtime environment of processes that ask this cluster, and no other, about itself.
 
-    Ray's own actors look their cluster up anew, and take the one that was started last on the machine: what watches
-    over a training's controller would not find it there, and remove the training's placement group.
+    Ray's own actors look their cluster up anew, and take the one that was started last on the machine.
     """
     import ray
 
