@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -45,8 +46,9 @@ def test_the_cpus_are_those_this_process_may_use(tmp_path: Path, quota: str, cpu
     assert cpus_here(tmp_path) == cpus
 
 
-def test_without_control_groups_the_affinity_counts(tmp_path: Path) -> None:
+def test_without_control_groups_the_affinity_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpus_here(tmp_path) == ALLOWED
+    monkeypatch.delitem(sys.modules, "ray", raising=False)  # as in a process that has not connected to a cluster
     assert capacity(None) == Capacity.of([Nodes(Resources(cpus_here(), gpus_here()), 1)])
 
 
