@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +11,11 @@ import typer
 from cluster.errors import ClusterError, RequestError
 from cluster.folder import Folder
 from cluster.resources import Capacity
-from cluster.session import address_of, capacity, connect, disconnect
+from cluster.session import address_of, capacity
 from jobs.artifacts import Dataset, Scaling, Speed
 from jobs.kinds.train import Train
 from pipelines.commands.app import RUNS, Address, Definition, Sets, StoreAt, app, example, loaded, opened, shown
-from pipelines.commands.ends.stopping import STOPPED, stopping
+from pipelines.commands.ends.stopping import STOPPED, at_work
 from pipelines.console import Lines, columns, say
 from pipelines.language.mistakes import suggest_or_list
 from pipelines.plan import REMEDY, Planned
@@ -105,12 +103,7 @@ def _check_capacity(step: str, job: Train, numbers: list[int], total: Capacity) 
 
 
 def _run(bench: Bench, numbers: list[int], page: bool, address: str | None, tell: Teller) -> Scaling:
-    stop = threading.Event()
-    where = address_of(address)
-    with stopping(stop) as take_signals:
-        print(f"connecting to {where}" if where else "starting a cluster on this machine", file=sys.stderr)
-        connect(address)
-        take_signals()  # connecting takes SIGTERM for itself
+    with at_work(address) as stop:
         try:
             _check_capacity(bench.step, bench.job, numbers, capacity(address))
             made = bench.run(numbers, lambda number: tell(_named(number)), stop)
@@ -120,8 +113,6 @@ def _run(bench: Bench, numbers: list[int], page: bool, address: str | None, tell
             if stop.is_set():
                 raise typer.Exit(STOPPED) from None
             raise
-        finally:
-            disconnect()
     return made
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster.folder import Folder
-from cluster.session import address_of, capacity, connect, disconnect
+from cluster.session import address_of, capacity
 from pipelines.commands.app import RUNS, Address, Definition, Sets, StoreAt, app, example, loaded, opened
 from pipelines.commands.ends.ending import exit_code, sum_up, tell_afterwords, tell_errors
-from pipelines.commands.ends.stopping import STOPPED, stopping
+from pipelines.commands.ends.stopping import STOPPED, at_work
 from pipelines.console import screen
 from pipelines.pipeline import Pipeline
 from pipelines.plan import Planned, check_capacity
@@ -85,19 +84,11 @@ def _run(pipeline: Pipeline, planned: Mapping[str, Planned], address: str | None
     from pipelines.runner import Runner
 
     gc.enable()
-    stop = threading.Event()
-    where = address_of(address)
-    with stopping(stop) as take_signals:
-        print(f"connecting to {where}" if where else "starting a cluster on this machine", file=sys.stderr)
-        connect(address)
-        take_signals()  # connecting takes SIGTERM for itself
-        try:
-            total = capacity(address)
-            check_capacity(planned, total)
-            with screen(list(planned), as_json) as show:
-                outcome = Runner(pipeline, planned, total, show, provenance(), stop).run()
-        finally:
-            disconnect()
+    with at_work(address) as stop:
+        total = capacity(address)
+        check_capacity(planned, total)
+        with screen(list(planned), as_json) as show:
+            outcome = Runner(pipeline, planned, total, show, provenance(), stop).run()
     if outcome.done:
         return outcome, 0
     return outcome, STOPPED if stop.is_set() else exit_code(outcome.errors.values())

@@ -28,9 +28,9 @@ def connect(address: str | None) -> Session:
 
 def offline() -> None:
     """Make the run command connect to nothing."""
-    from pipelines.commands import run
+    from pipelines.commands.ends import stopping
 
-    vars(run)["connect"] = connect
+    vars(stopping)["connect"] = connect
 
 
 def print_modules() -> None:

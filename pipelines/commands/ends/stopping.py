@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops cleanly, the second at once."""
+"""Work on a cluster, and its end by Ctrl-C and SIGTERM: the first stops cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from cluster.session import address_of, connect, disconnect
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = 130
@@ -40,3 +42,21 @@ def stopping(stop: threading.Event) -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def at_work(address: str | None) -> Iterator[threading.Event]:
+    """Connect to the cluster at `address`, or start one here, for the length of a block, and tell so.
+
+    Yields the event that the first signal sets.
+    """
+    stop = threading.Event()
+    where = address_of(address)
+    with stopping(stop) as take_signals:
+        print(f"connecting to {where}" if where else "starting a cluster on this machine", file=sys.stderr)
+        connect(address)
+        take_signals()  # connecting takes SIGTERM for itself
+        try:
+            yield stop
+        finally:
+            disconnect()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.__main__ import main
-from pipelines.commands import run
+from pipelines.commands.ends import stopping
 from tests.pipelines import offline
 from tests.pipelines.toy_jobs import write
 
@@ -38,7 +38,7 @@ def espalier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("ESPALIER_STORE", raising=False)
-    monkeypatch.setattr(run, "connect", offline.connect)
+    monkeypatch.setattr(stopping, "connect", offline.connect)
 
     def call(*arguments: object) -> Said:
         capsys.readouterr()

@@ -7,7 +7,7 @@ import pytest
 from cluster.folder import Folder
 from cluster.resources import Resources
 from jobs.artifacts import Scaling
-from pipelines.commands import bench_strategy
+from pipelines.commands.ends import stopping
 from pipelines.load import load
 from pipelines.plan import plan
 from pipelines.runner import Runner
@@ -63,10 +63,8 @@ def make_data(root: Path) -> None:
 def test_speeds_by_workers_are_told_and_kept_and_no_step_is_made(
     ray_cluster: None, espalier: Espalier, definition: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        bench_strategy, "connect", lambda address: None
-    )  # the session's cluster is connected, and stays
-    monkeypatch.setattr(bench_strategy, "disconnect", lambda: None)
+    monkeypatch.setattr(stopping, "connect", lambda address: None)  # the session's cluster is connected, and stays
+    monkeypatch.setattr(stopping, "disconnect", lambda: None)
     make_data(tmp_path)
     before = sorted(path for path in tmp_path.rglob("runs/toy/**/*") if path.is_file())
     said = espalier("bench-strategy", definition, "model", "--workers", "2,1", "--steps", "4", "--page")
