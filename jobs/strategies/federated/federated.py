@@ -10,7 +10,7 @@ from pydantic import Field
 from cluster.resources import Resources
 from jobs.models.backbone import Backbone
 from jobs.recipe import Recipe, TrainRecipe
-from jobs.spec import Spec
+from jobs.spec import INCIDENTAL, Spec
 from jobs.strategies.federated.messages import Terms
 from jobs.strategies.federated.partition import ByRow, Partition
 from jobs.strategies.federated.server import FedAvg, Server
@@ -42,6 +42,8 @@ class Federated(Strategy):
     has_coordinator: ClassVar[bool] = True
     whole_epochs: ClassVar[bool] = True
 
+    # A half, so that two or three clients and the coordinator find room on two CPUs.
+    cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
     partition: Partition = ByRow()
     fraction: Annotated[float, Field(gt=0, le=1, description="Share of the clients drawn for a round")] = 1.0
     local_epochs: Annotated[int, Field(ge=1, le=10_000, description="Epochs a client trains in a round")] = 1

@@ -28,9 +28,11 @@ class ParameterServer(Strategy):
     has_coordinator: ClassVar[bool] = True
 
     servers: Annotated[int, Field(ge=1, le=1024, description="Processes that hold the variables; never with GPUs")] = 1
+    # Halves, so that two workers, their server and the coordinator find room on two CPUs.
+    cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
     gpus_per_worker: Annotated[float, INCIDENTAL, Field(ge=0, le=1)] = 0.0
-    cpus_per_server: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
-    cpus_of_coordinator: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
+    cpus_per_server: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
+    cpus_of_coordinator: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
     steps_per_closure: Annotated[
         int, Field(ge=1, le=10_000, description="Train steps a worker is given at once; more: fewer calls, more stale")
     ] = 10

@@ -66,13 +66,26 @@ def test_techniques_keep_their_promises_under_it(found: dict[str, Any]) -> None:
 
 def test_it_holds_coordinator_servers_and_workers_and_servers_hold_no_gpu() -> None:
     strategy = Strategy.choose(
-        {"kind": "parameter_server", "workers": 3, "servers": 2, "gpus_per_worker": 1, "cpus_per_server": 0.5}
+        {
+            "kind": "parameter_server",
+            "cpus_per_worker": 1,
+            "workers": 3,
+            "servers": 2,
+            "gpus_per_worker": 1,
+            "cpus_per_server": 0.25,
+        }
     )
-    assert strategy.resources() == Resources(cpus=1 + 3 + 2 * 0.5, gpus=3)
-    servers, workers = [Resources(cpus=0.5)] * 2, [Resources(cpus=1, gpus=1)] * 3
-    assert strategy.processes() == [Resources(cpus=1), *servers, *workers]
-    assert (strategy.train_workers(), strategy.train_resources()) == (1, Resources(cpus=1))
+    assert strategy.resources() == Resources(cpus=0.5 + 3 * 1 + 2 * 0.25, gpus=3)
+    servers, workers = [Resources(cpus=0.25)] * 2, [Resources(cpus=1, gpus=1)] * 3
+    assert strategy.processes() == [Resources(cpus=0.5), *servers, *workers]
+    assert (strategy.train_workers(), strategy.train_resources()) == (1, Resources(cpus=0.5))
     assert list(strategy.problems(batch_size=1)) == []  # a worker takes a whole batch
+
+
+def test_two_workers_find_room_on_two_cpus_by_default() -> None:
+    """So whoever says `parameter_server` where `data_parallel` stood changes nothing else."""
+    for kind in ("data_parallel", "parameter_server", "federated"):
+        assert Strategy.choose({"kind": kind, "workers": 2}).resources().fits(Resources(2)), kind
 
 
 DEFINITION = """
@@ -98,15 +111,16 @@ steps:
             "leave it out, or say float32",
         ),
         (
-            {"backbone": "{kind: hub, module: module, reads: image}"},
+            {"backbone": "{{kind: hub, module: {here}, reads: image}}"},
             "steps.model.strategy: a hub module brings its own graph, which has not been run with parameter servers",
         ),
     ],
 )
 def test_what_it_cannot_carry_is_refused_at_load(changed: dict[str, str], reason: str, tmp_path: Path) -> None:
-    fields = {"backbone": "{kind: resnet, depth: 8}", "precision": "auto", "servers": "1"} | changed
+    fields = {"backbone": "{{kind: resnet, depth: 8}}", "precision": "auto", "servers": "1"} | changed
     file = tmp_path / "refused.yaml"
+    fields["backbone"] = fields["backbone"].format(here=tmp_path)
     file.write_text(DEFINITION.format(**fields))
     with pytest.raises(RequestError) as caught:
         load(file)
-    assert reason in str(caught.value)
+    assert str(caught.value) == f"{file}:10: {reason}"
