@@ -106,10 +106,21 @@ class DataParallel(Strategy):
         mirrored = tf.distribute.MultiWorkerMirroredStrategy(communication_options=self.communication())
         return Replicated(mirrored, workers=len(config["cluster"]["worker"]), rank=int(config["task"]["index"]))
 
+    def _named(self, replicas: int) -> str:
+        workers = self.most_train_workers()
+        return f"{workers} workers" if replicas == workers else f"the {replicas} GPUs of {workers} workers"
+
     def problems(self, batch_size: int) -> Iterator[str]:
-        """Yield what is wrong with the batches, and options that only GPUs have."""
-        if batch_size < self.most_train_workers():
-            yield f"{batch_size} rows a global batch cannot feed {self.most_train_workers()} workers"
+        """Yield what is wrong with the batches, and options that only GPUs have.
+
+        Elastic workers may divide a batch unevenly: how many there are is not known before.
+        """
+        replicas = self.most_train_workers() * max(1, int(self.gpus_per_worker))
+        if batch_size < replicas:
+            yield f"{batch_size} rows a global batch cannot feed {self._named(replicas)}"
+        elif (left := batch_size % replicas) and not isinstance(self.workers, Elastic):
+            near = f"take {batch_size - left} or {batch_size - left + replicas}"
+            yield f"{batch_size} rows a global batch do not divide evenly among {self._named(replicas)}; {near}"
         only_on_gpus = {"collectives: nccl": self.collectives == "nccl", "memory_limit_mb": bool(self.memory_limit_mb)}
         for name in (name for name, asked in only_on_gpus.items() if asked and not self.gpus_per_worker):
             yield f"{name} is for workers with GPUs; set gpus_per_worker"

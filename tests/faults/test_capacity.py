@@ -21,6 +21,7 @@ steps:
     job: train
     data: data
     model: {{backbone: {{kind: resnet, depth: 8}}}}
+    batch_size: 60
     strategy: {{kind: data_parallel, workers: {workers}}}
 """
 

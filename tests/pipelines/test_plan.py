@@ -166,6 +166,7 @@ def test_too_many_workers_are_refused_at_once_and_nothing_is_started(tmp_path: P
         "    job: train\n"
         "    data: data\n"
         "    model: {backbone: {kind: resnet}}\n"
+        f"    batch_size: {workers}\n"
         f"    strategy: {{kind: data_parallel, workers: {workers}}}\n"
     )
     done = subprocess.run(
