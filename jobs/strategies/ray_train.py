@@ -30,6 +30,7 @@ from jobs.job import Output
 from jobs.strategies.devices import set_up_devices
 from jobs.strategies.failing import blamed
 from jobs.strategies.keeping import TrainKeeper
+from jobs.strategies.snapshots import set_aside_damaged
 from jobs.strategies.strategy import Engine, Strategy
 
 
@@ -93,6 +94,7 @@ def run_group(group: Group, tell: Channel) -> None:
     """Run the group to its end, in a process that is not the driver; StepError names the worker that failed."""
     strategy, held = group.strategy, group.strategy.train_resources()
     least, most = strategy.train_workers(), strategy.most_train_workers()
+    set_aside_damaged(group.checkpoints, lambda text: tell({"warning": text}))
     trainer = DataParallelTrainer(
         _worker,
         train_loop_config={"group": group, "tell": tell},
