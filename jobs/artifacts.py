@@ -81,11 +81,17 @@ def artifact_types() -> dict[str, type[Any]]:
     return {cls.__name__: cls for cls in Artifact.__subclasses__()}
 
 
-class RejectedRow(Spec):
-    """A row of the source that could not be read, and why."""
+def _printable(text: str) -> str:
+    """Return `text` with what UTF-8 cannot hold, as names of files may, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
-    row: str
+
+class RejectedRow(Spec):
+    """A row of the source that could not be read, and why; while data are prepared, its label too where it has one."""
+
+    row: Annotated[str, BeforeValidator(_printable)]
     reason: str
+    label: Annotated[str, Field(exclude=True)] = ""
 
 
 class Overlap(Spec):

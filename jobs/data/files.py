@@ -27,7 +27,7 @@ def locate(path: str, root: Path) -> str:
 
 def name_of(path: str) -> str:
     """Return the last part of `path`."""
-    return PurePosixPath(path.partition("?")[0]).name
+    return PurePosixPath(path.partition("?")[0] if is_uri(path) else path).name
 
 
 def join(folder: str, name: str) -> str:
@@ -110,13 +110,19 @@ def size(path: str) -> int:
     return sum(int(info.size or 0) for info in below if info.type == FileType.File)
 
 
-def below(folder: str, prefix: str = "") -> Iterator[str]:
-    """Yield every file below `folder` as a path relative to it, in a fixed order."""
+def below(folder: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield every file below `folder` as a path relative to it, in a fixed order.
+
+    `above` are the folders it lies in; RequestError when it is a link to one of them.
+    """
+    here = folder if is_uri(folder) else os.path.realpath(folder)
+    if here in above:
+        raise RequestError(folder, f"is a link to {here}, which it lies in", "a tree of folders", "remove the link")
     folders, files = children(folder)
     for name in files:
         yield f"{prefix}{name}"
     for name in folders:
-        yield from below(join(folder, name), f"{prefix}{name}/")
+        yield from below(join(folder, name), f"{prefix}{name}/", (*above, here))
 
 
 def _system(uri: str) -> tuple[Any, str]:

@@ -59,7 +59,7 @@ def _from_json(file: Path) -> Tokenizer:
 def _from_vocabulary(file: Path, settings: dict[str, Any]) -> Tokenizer:
     """Build BERT's own rules around the tokens of `vocab.txt`, one a line."""
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8").removesuffix("\n").split("\n")  # a token may be a separator of lines
     except UnicodeDecodeError:
         raise RequestError(str(file), "is not UTF-8") from None
     tokens = {token: index for index, token in enumerate(lines)}

@@ -22,6 +22,14 @@ class BadRow(ValueError):  # noqa: N818  it says what is wrong with a row, not w
         self.reason = reason
 
 
+def require_utf8(text: str, what: str = "") -> None:
+    """Raise BadRow when `text`, which is `what` of a row, cannot be encoded: it came of bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRow(f"has a {what} that is not valid UTF-8" if what else "is not valid UTF-8") from None
+
+
 @contextmanager
 def part_of_pair(part: str) -> Iterator[None]:
     """Let a BadRow say that it speaks of one `part` of a pair, `an image` or `a text`."""

@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from cluster.errors import StepError
 from jobs.data.augment import SpecialTokens
 from jobs.data.preprocess import WordPieces
-from jobs.data.rows import LONGEST_TEXT, BadRow
+from jobs.data.rows import LONGEST_TEXT, BadRow, require_utf8
 
 if TYPE_CHECKING:
     from jobs.artifacts import Dataset
@@ -31,10 +31,7 @@ def clean(text: str) -> str:
     text = text.replace("\0", "").strip()
     if not text:
         raise BadRow("is empty")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadRow("is not valid UTF-8") from None
+    require_utf8(text)
     return text
 
 

@@ -75,19 +75,12 @@ class DatasetJob(Job):
         return self
 
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
-        """Yield the source's local files that are missing or tell no modality; URIs are looked at when the job runs."""
-        field = ("source", "path") if "path" in type(self.source).model_fields else ("source",)
-        missing = [path for path in self.source.inputs() if not files.is_uri(path) and not files.exists(path)]
-        yield from ((field, f"{path} does not exist") for path in missing)
-        try:
-            self.source.modality()
-        except RequestError as error:
-            if not missing:
-                yield field, str(error)
+        """Yield what of the source is missing or tells no modality."""
+        yield from ((("source", *field), text) for field, text in self.source.problems())
 
     def image_side(self) -> int | None:
-        """Return the shorter side of the images when their size is set."""
-        return min(self.image.height, self.image.width) if self.image is not None else None
+        """Return the shorter side of the images when their size is set, or the source knows it."""
+        return min(self.image.height, self.image.width) if self.image is not None else self.source.image_side()
 
     def tells_owners(self) -> bool:
         """Say whether the source tells whose each row is."""

@@ -11,7 +11,6 @@ from pydantic import Field
 from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import SERVABLE, UNSERVABLE, Model, Scores
-from jobs.data import files
 from jobs.data.sources import Source
 from jobs.job import Inputs, Job, Output
 from jobs.spec import INCIDENTAL, Path, Ref
@@ -37,15 +36,14 @@ class Score(Job):
 
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Yield local files that are missing, rows of another modality, and a model that replicas cannot run."""
-        field = ("source", "path") if "path" in type(self.source).model_fields else ("source",)
-        missing = [path for path in self.source.inputs() if not files.is_uri(path) and not files.exists(path)]
-        yield from ((field, f"{path} does not exist") for path in missing)
+        wrong = [(("source", *field), text) for field, text in self.source.problems()]
+        yield from wrong
         spec = steps[self.model].model_spec(steps) if self.model in steps else None
         if spec is None:
             return
         if spec.backbone.runtime != "litert":
             yield ("model",), f"'{self.model}' {UNSERVABLE}; {SERVABLE}"
-        if not missing and spec.backbone.modality != self.source.modality():
+        if not wrong and spec.backbone.modality != self.source.modality():
             yield (
                 ("source",),
                 f"holds {self.source.modality()} rows, but '{self.model}' reads {spec.backbone.modality} rows",
@@ -64,10 +62,9 @@ class Score(Job):
         from jobs.scoring.work import ScoreWork, score
 
         self.source.require()
-        source = self.source.located(FilePath.cwd())
         work = ScoreWork(
             model=inputs[self.model].folder,
-            source=source if self.labelled else source.unlabelled(),
+            source=self.source.located(FilePath.cwd()).to_score(self.labelled),
             labelled=self.labelled,
             top=self.top,
             batch_size=self.batch_size,

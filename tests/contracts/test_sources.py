@@ -121,7 +121,7 @@ def test_without_labels_the_items_are_the_same(example: Example) -> None:
     source = Source.choose(example[0])
     labelled, plain = (
         [(row.name, repr(row.raw)) for row in found.rows() if isinstance(row, Row)]
-        for found in (source, source.unlabelled())
+        for found in (source, source.to_score(labelled=False))
     )
     assert labelled == plain
 

@@ -17,7 +17,7 @@ from cluster.errors import EspalierError, StepError
 from jobs.artifacts import RejectedRow
 from jobs.data.images import decode, size_of
 from jobs.data.preprocess import ImagePixels
-from jobs.data.rows import BadRow, Pair, Row, part_of_pair
+from jobs.data.rows import BadRow, Pair, Row, part_of_pair, require_utf8
 from jobs.data.text import clean
 
 Content = str | NDArray[np.uint8] | tuple[NDArray[np.uint8], str]
@@ -86,7 +86,7 @@ class Block:
     owners: list[str | None] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)  # SHA-256 of the contents
     rejected: list[RejectedRow] = field(default_factory=list)
-    spoiled: set[str] = field(default_factory=set)  # labels of rows that could be read and not be prepared
+    spoiled: set[str] = field(default_factory=set)  # labels of the rejected rows, where they are known
     size: int = 0  # bytes of content
     node: str = ""  # where it was prepared; empty in the process that takes it
 
@@ -101,13 +101,16 @@ class Block:
     def add(self, row: Row | RejectedRow, wanted: Wanted) -> None:
         """Prepare a row and keep it, or the reason why it cannot be prepared."""
         if isinstance(row, RejectedRow):
-            self.rejected.append(row)
+            self._reject(row)
             return
+        label = ""  # one that is no text is no class either
         try:
+            require_utf8(row.label, "label")
+            label = row.label
+            require_utf8(row.owner or "", "client")
             content = wanted.content(row)
         except BadRow as bad:
-            self.rejected.append(RejectedRow(row=row.name, reason=bad.reason))
-            self.spoiled.add(row.label)
+            self._reject(RejectedRow(row=row.name, reason=bad.reason, label=label))
             return
         self.contents.append(content)
         self.labels.append(row.label)
@@ -116,6 +119,11 @@ class Block:
         digest, size = _digested(content)
         self.digests.append(digest)
         self.size += size
+
+    def _reject(self, row: RejectedRow) -> None:
+        self.rejected.append(row)
+        if row.label:
+            self.spoiled.add(row.label)
 
 
 def blocks(rows: Iterable[Row | RejectedRow], wanted: Wanted, node: str = "") -> Iterator[Block]:

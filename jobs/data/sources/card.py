@@ -13,6 +13,7 @@ from typing import Any
 
 from cluster.errors import RequestError
 from jobs.data import files
+from jobs.data.sources.readers import opened_parquet
 
 NAME = "README.md"
 LARGEST = 1 << 20  # bytes of a card
@@ -91,14 +92,11 @@ def _names(path: str, column: str, names: Any) -> list[str]:
 
 def embedded_classes(path: str, column: str) -> list[str]:
     """Return the classes' names that a Parquet file itself tells of `column`; none when it tells nothing."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
+    with opened_parquet(path) as table:
+        told = (table.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     try:
-        with files.open_binary(path) as raw:
-            told = (parquet.read_schema(raw).metadata or {}).get(b"huggingface", b"{}")
         feature = json.loads(told)["info"]["features"][column]
         names = feature["names"] if feature["_type"] == "ClassLabel" else []
-    except (pa.ArrowException, ValueError, RecursionError, LookupError, TypeError):
-        return []  # an unreadable file is told of where its rows are read
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return []
     return _names(path, column, names) if names else []

@@ -21,6 +21,10 @@ class Digits(Source):
         """Return `image`."""
         return "image"
 
+    def image_side(self) -> int:
+        """Return 8."""
+        return 8
+
     def digest(self, memo: Callable[[str], str]) -> str:
         """Return the digest of the file that scikit-learn brings, without importing it."""
         found = find_spec("sklearn")

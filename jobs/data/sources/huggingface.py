@@ -127,9 +127,10 @@ class HuggingFace(Source):
         wanted: Mapping[Any, str] = self.splits or {split: split for split in Dataset.splits if split in theirs}
         if missing := sorted(set(wanted.values()) - set(theirs)):
             raise RequestError(folder, f"has no split {missing[0]!r}", f"one of {', '.join(theirs)}")
-        if "train" not in wanted:
-            remedy = "set splits: {train: …} to say which it is"
-            raise RequestError(folder, f"has the splits {', '.join(theirs)}", "train among them", remedy)
+        needed, which = ("train", "it is") if self._trains else ("train, validation or test", "is scored")
+        if not wanted or (self._trains and "train" not in wanted):
+            remedy = f"set splits: {{{'train' if self._trains else 'test'}: …}} to say which {which}"
+            raise RequestError(folder, f"has the splits {', '.join(theirs)}", f"{needed} among them", remedy)
         return [
             (ours, files.join(folder, name))
             for ours in Dataset.splits
@@ -151,15 +152,14 @@ class _Columns:
         """Yield the rows of a file, or of the row group after `start` rows."""
         wanted = [self.content] if self.label is None else [self.content, self.label]
         for number, record in read_parquet(path, wanted, group, start):
-            name = f"{files.name_of(path)} row {number}"
+            name, label = f"{files.name_of(path)} row {number}", ""
             try:
                 if isinstance(record, BadRow):
                     raise record
-                raw = _raw(self.modality, record[self.content])
                 label = "" if self.label is None else _label(name, record[self.label], self.classes)
-                yield Row(name, raw, label, split)
+                yield Row(name, _raw(self.modality, record[self.content]), label, split)
             except BadRow as bad:
-                yield RejectedRow(row=name, reason=bad.reason)
+                yield RejectedRow(row=name, reason=bad.reason, label=label)
 
 
 def _raw(modality: Modality, value: Any) -> str | bytes:

@@ -58,7 +58,7 @@ class Images(Source):
             return
         folders, _ = files.children(self.path)
         strange = [name for name in folders if name not in Dataset.splits]
-        if strange or "train" not in folders:
+        if strange or not folders or (self._trains and "train" not in folders):
             found = f"holds the folders {', '.join(folders)}" if folders else "holds no folder"
             raise StepError(self.path, found, "train, and perhaps validation and test", "or leave splits out")
         for split in folders:
@@ -89,12 +89,12 @@ def _class(folder: str, prefix: str, label: str, split: str | None) -> Iterator[
 def _rows(folder: str, prefix: str, names: list[str], label: str, split: str | None) -> Iterator[Row | RejectedRow]:
     for name in names:
         if not _is_an_image(name):
-            yield RejectedRow(row=prefix + name, reason=f"is not one of {', '.join(EXTENSIONS)}")
+            yield RejectedRow(row=prefix + name, reason=f"is not one of {', '.join(EXTENSIONS)}", label=label)
             continue
         try:
             raw = files.read_at_most(files.join(folder, name), LARGEST_FILE)
         except OSError as error:
-            yield RejectedRow(row=prefix + name, reason=f"cannot be read ({error.strerror or error})")
+            yield RejectedRow(row=prefix + name, reason=f"cannot be read ({error.strerror or error})", label=label)
             continue
         yield Row(prefix + name, raw, label, split)
 

@@ -82,7 +82,7 @@ def _object(line: bytes) -> Mapping[str, Any] | BadRow:
 def read_parquet(path: str, columns: list[str], group: int | None = None, start: int = 0) -> Records:
     """Read a Parquet file batch by batch, only the columns wanted: all of it, or the row group after `start` rows."""
     groups = None if group is None else [group]
-    with _parquet(path) as table:
+    with opened_parquet(path) as table:
         check_names(path, columns, table.schema_arrow.names)
         _refuse_extensions(path, table.schema_arrow, columns)
         number = start
@@ -103,13 +103,13 @@ def _rows_at_once(metadata: Any, columns: list[str]) -> int:
 
 def group_starts(path: str) -> list[int]:
     """Return how many rows of a Parquet file lie before each of its row groups."""
-    with _parquet(path) as table:
+    with opened_parquet(path) as table:
         counts = [table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)]
     return [sum(counts[:group]) for group in range(len(counts))] or [0]
 
 
 @contextmanager
-def _parquet(path: str) -> Iterator[Any]:
+def opened_parquet(path: str) -> Iterator[Any]:
     """Open a Parquet file; RequestError when it, or a part of it that is read, is damaged."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -117,7 +117,7 @@ def _parquet(path: str) -> Iterator[Any]:
     with files.open_binary(path) as raw:
         try:
             yield parquet.ParquetFile(raw, pre_buffer=False)
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:  # the latter of damaged pages
             raise RequestError(path, f"is not a readable Parquet file ({error})") from None
 
 

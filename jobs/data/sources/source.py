@@ -9,11 +9,13 @@ from typing import Literal, Self
 
 from pydantic import PrivateAttr
 
+from cluster.errors import RequestError
 from jobs.artifacts import RejectedRow
 from jobs.data import files
 from jobs.data.rows import Row
 from jobs.data.sources.parts import Part, pieces, row_size
 from jobs.spec import Choice
+from jobs.spec import Path as Place
 
 Modality = Literal["image", "text", "image_text"]
 SINGLE_LABEL = "classification is single-label; multi-label and regression are refused"
@@ -26,6 +28,7 @@ class Source(Choice):
     """
 
     _labelled: bool = PrivateAttr(default=True)
+    _trains: bool = PrivateAttr(default=True)
 
     def modality(self) -> Modality:
         """Say whether the rows are images, texts, or pairs of both."""
@@ -34,6 +37,24 @@ class Source(Choice):
     def tells_owners(self) -> bool:
         """Say whether each row comes with whose it is."""
         return False
+
+    def image_side(self) -> int | None:
+        """Return the shorter side of the images in pixels, where it is known before any is read."""
+        return None
+
+    def problems(self) -> Iterator[tuple[Place, str]]:
+        """Yield (field path, what is wrong): local files that are missing or tell no modality.
+
+        URIs are looked at when the job runs.
+        """
+        field: Place = ("path",) if "path" in type(self).model_fields else ()
+        missing = [path for path in self.inputs() if not files.is_uri(path) and not files.exists(path)]
+        yield from ((field, f"{path} does not exist") for path in missing)
+        try:
+            self.modality()
+        except RequestError as error:
+            if not missing:
+                yield field, str(error)
 
     def inputs(self) -> list[str]:
         """Return the paths and URIs that must exist."""
@@ -60,14 +81,15 @@ class Source(Choice):
         for piece in pieces(self.rows(), row_size):
             yield partial(iter, piece)
 
-    def unlabelled(self) -> Self:
-        """Return this source without its labels: rows need none, and have the empty one.
+    def to_score(self, labelled: bool) -> Self:
+        """Return this source as scoring reads it: no split need be one to train on.
 
-        A source whose rows cannot be without a label still reads it.
+        Unless `labelled`, rows need no labels, and have the empty one. A source whose rows cannot be without a label
+        still reads it.
         """
-        plain = self.model_copy()
-        plain._labelled = False
-        return plain
+        read = self.model_copy()
+        read._labelled, read._trains = labelled, False
+        return read
 
     def located(self, root: Path) -> Self:
         """Return this source with its relative paths taken from `root`."""

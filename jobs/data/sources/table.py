@@ -119,20 +119,20 @@ class Table(Source):
 
     def _rows(self, split: str | None, path: str, records: Iterable[Record]) -> Iterator[Row | RejectedRow]:
         for number, record in records:
-            name = f"{files.name_of(path)} row {number}"
+            name, label = f"{files.name_of(path)} row {number}", ""
             try:
-                yield self._row(name, record, split, path)
+                if isinstance(record, BadRow):
+                    raise record
+                label = _label(name, record.get(self.label)) if self._labelled else ""
+                yield self._row(name, record, label, split, path)
             except BadRow as bad:
-                yield RejectedRow(row=name, reason=bad.reason)
+                yield RejectedRow(row=name, reason=bad.reason, label=label)
 
-    def _row(self, name: str, record: Mapping[str, Any] | BadRow, split: str | None, path: str) -> Row:
-        if isinstance(record, BadRow):
-            raise record
+    def _row(self, name: str, record: Mapping[str, Any], label: str, split: str | None, path: str) -> Row:
         if self.split is not None:
             split = record.get(self.split)
             if split not in Dataset.splits:
                 raise RequestError(name, f"has split {split!r}", ", ".join(Dataset.splits))
-        label = _label(name, record.get(self.label)) if self._labelled else ""
         owner = _owner(record.get(self.client)) if self.client is not None and self._labelled else None
         if self.image is None:
             return Row(name, self._text(record), label, split, owner)
@@ -161,8 +161,9 @@ class Table(Source):
             raise BadRow(f"names {value!r}, which is not below the folder of the images")
         try:
             return files.read_at_most(files.join(folder, value), LARGEST_FILE)
-        except OSError as error:
-            raise BadRow(f"names {value!r}, which cannot be read ({error.strerror or error})") from None
+        except (OSError, ValueError) as error:  # the latter of what is no path, such as one with a NUL in it
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            raise BadRow(f"names {value!r}, which cannot be read ({reason})") from None
 
     def _holds_paths(self, table: str) -> bool:
         """Say whether images lie beside `table`: text formats cannot hold bytes; of Parquet, `folder` must tell."""

@@ -74,17 +74,16 @@ class TFRecord(Source):
         assert content is not None, "validated when the source was made"
         wanted = [content, self.label] if self._labelled else [content]
         for number, data, stored in frames:
-            name = f"{files.name_of(path)} row {number}"
+            name, label = f"{files.name_of(path)} row {number}", ""
             try:
                 record = checked(data, stored)
                 if number == 1:
                     check_names(path, wanted, feature_names(record), "feature")
                 found = parse_example(record, wanted)
-                raw = self._raw(found.get(content, []))
                 label = _label(name, found.get(self.label, [])) if self._labelled else ""
-                yield Row(name, raw, label, split)
+                yield Row(name, self._raw(found.get(content, [])), label, split)
             except BadRow as bad:
-                yield RejectedRow(row=name, reason=bad.reason)
+                yield RejectedRow(row=name, reason=bad.reason, label=label)
 
     def _raw(self, values: Values) -> str | bytes:
         what = self.modality()

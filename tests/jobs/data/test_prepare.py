@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from cluster.errors import RequestError, StepError
+from jobs.artifacts import Dataset
 from jobs.data.shards import read, read_texts
 from tests.jobs.data.making import huge_png, image_folder, jpeg, made, png
 
@@ -191,6 +193,60 @@ def test_bad_texts_are_listed_with_row_and_reason(tmp_path: Path) -> None:
     ]
     kept = [text for split in dataset.rows for text in read_texts(tmp_path / "out" / f"{split}.arrow")]
     assert "ab" in kept, "NUL is taken out of a text"
+
+
+NOT_UTF8 = "has a label that is not valid UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "fields", "reason"),
+    [
+        ("t.csv", b"text,label,whose\nhello,caf\xe9,me\n", {}, NOT_UTF8),
+        ("t.jsonl", b'{"text": "hello", "label": "\\ud800x", "whose": "me"}\n', {}, NOT_UTF8),
+        (
+            "t.csv",
+            b"text,label,whose\nhello,a,caf\xe9\n",
+            {"client": "whose"},
+            "has a client that is not valid UTF-8",
+        ),
+    ],
+)
+def test_a_name_that_is_not_utf8_spoils_its_row_only(
+    tmp_path: Path, name: str, raw: bytes, fields: dict[str, Any], reason: str
+) -> None:
+    good = [{"text": text, "label": label, "whose": "me"} for text, label in texts(100)]
+    if name.endswith(".csv"):
+        raw += "".join(",".join(row.values()) + "\n" for row in good).encode()
+    else:
+        raw += "".join(json.dumps(row) + "\n" for row in good).encode()
+    (tmp_path / name).write_bytes(raw)
+    source = {"kind": "table", "path": str(tmp_path / name), "text": "text", **fields}
+    dataset, told = made(tmp_path / "out", source)
+    assert dataset.classes == ["a", "b"]
+    assert [(row.row, row.reason) for row in dataset.rejected] == [(f"{name} row 1", reason)]
+    assert told[-1] == {"warning": f"1 of 101 rows (0.99%) cannot be used: {name} row 1 {reason}"}
+
+
+def test_a_folder_whose_name_is_not_utf8_makes_rejected_rows_that_can_be_written(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "pets", each=100)
+    strange = folder / os.fsdecode(b"caf\xe9")
+    strange.mkdir()
+    (strange / "0.png").write_bytes(png(7))
+    dataset, _ = made(tmp_path / "out", {"kind": "images", "path": str(folder)})
+    dataset.save(dataset.folder)
+    listed = [(row.row, row.reason) for row in Dataset.load(dataset.folder).rejected]
+    assert listed == [("caf\\udce9/0.png", NOT_UTF8)]
+
+
+def test_a_class_whose_files_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "pets", each=100)
+    (folder / "eel").mkdir()
+    (folder / "eel" / "lost.png").symlink_to("nowhere.png")
+    no_row = "the data set: class 'eel' has no usable row, wanted at least one; mend its rows or remove it"
+    assert failure(tmp_path / "out", {"kind": "images", "path": str(folder)}) == no_row
+    rows = [f"{label}/{number:03}.png,{label}" for label in ("cat", "dog") for number in range(100)]
+    (folder / "t.csv").write_text("\n".join(["image,label", *rows, "eel/lost.png,eel"]))
+    assert failure(tmp_path / "again", {"kind": "table", "path": str(folder / "t.csv"), "image": "image"}) == no_row
 
 
 def test_at_most_a_thousand_rejected_rows_are_listed_and_all_are_counted(tmp_path: Path) -> None:

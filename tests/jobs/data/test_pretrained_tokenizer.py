@@ -59,6 +59,13 @@ def test_the_vocabulary_alone_gives_the_ids_of_tokenizer_json(tmp_path: Path) ->
     assert np.array_equal(alone.encode(TEXTS), Encoder(whole, 24, framed=True).encode(TEXTS))
 
 
+def test_a_token_may_be_what_ends_lines_elsewhere(folder: Path) -> None:
+    words = [*WORDS, "\u2028", "mole"]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
+    found = read_tokenizer(folder, len(words))
+    assert (found.token_to_id("\u2028"), found.token_to_id("mole")) == (len(WORDS), len(WORDS) + 1)
+
+
 def test_case_is_kept_where_the_configuration_says_so(folder: Path) -> None:
     assert pieces(encoder(folder, 4).encode(["Oak oak"])[0]) == ["[CLS]", "oak", "oak", "[SEP]"]
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False, "strip_accents": None}))

@@ -54,7 +54,7 @@ def lines(path: Path, rows: int) -> Path:
 
 def work_of(model: Folder, source: Source, **fields: Any) -> ScoreWork:
     given = {"labelled": False, "top": None, "batch_size": 32, "workers": 1, **fields}
-    return ScoreWork(model=model, source=source if given["labelled"] else source.unlabelled(), **given)
+    return ScoreWork(model=model, source=source.to_score(given["labelled"]), **given)
 
 
 def scored(

@@ -93,6 +93,24 @@ def test_splits_of_other_names_are_mapped(news: Path) -> None:
     )
 
 
+def test_any_split_can_be_scored(news: Path) -> None:
+    for file in (news / "data").glob("train-*"):
+        file.unlink()
+    wanted = f"{news}/data: has the splits test, wanted train among them; set splits: {{train: …}} to say which it is"
+    assert error(news) == wanted
+    for labelled, label in ((False, ""), (True, "World")):
+        found = taken(source(news).to_score(labelled))
+        assert found == [("test-00000-of-00001-0123456789abcdef.parquet row 1", "test 0", label)]
+    (news / "data/test-00000-of-00001-0123456789abcdef.parquet").rename(news / "data/dev.parquet")
+    with pytest.raises(RequestError) as caught:
+        list(source(news).to_score(labelled=False).rows())
+    assert str(caught.value) == (
+        f"{news}/data: has the splits dev, wanted train, validation or test among them; "
+        "set splits: {test: …} to say which is scored"
+    )
+    assert len(taken(source(news, splits={"test": "dev"}).to_score(labelled=False))) == 1
+
+
 def test_numbers_that_name_no_class_spoil_their_rows(news: Path) -> None:
     write_parquet(news / "data/test.parquet", {"text": ["a", "b", "c", "d"], "label": [-1, 2, None, 1]})
     assert taken(source(news))[-4:] == [

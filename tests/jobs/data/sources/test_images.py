@@ -75,6 +75,31 @@ def test_a_folder_without_classes_and_strange_splits_are_named(tmp_path: Path) -
     )
 
 
+def test_a_link_to_a_folder_above_is_refused(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "pets", each=1)
+    (folder / "cat" / "loop").symlink_to("../cat")
+    with pytest.raises(RequestError) as caught:
+        taken(folder)
+    assert str(caught.value) == (
+        f"{folder}/cat/loop: is a link to {folder}/cat, which it lies in, wanted a tree of folders; remove the link"
+    )
+    (folder / "cat" / "loop").unlink()
+    (folder / "cat" / "more").symlink_to("../dog")
+    assert [name for name, _, label in taken(folder) if label == "cat"] == ["cat/000.png", "cat/more/000.png"]
+
+
+def test_a_split_is_scored_without_one_to_train_on(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "pets" / "test", each=1).parent
+    source = Images(path=str(folder), splits=True)
+    with pytest.raises(StepError) as caught:
+        list(source.rows())
+    assert str(caught.value) == (
+        f"{folder}: holds the folders test, wanted train, and perhaps validation and test; or leave splits out"
+    )
+    scored = [row.label for row in source.to_score(labelled=True).rows() if isinstance(row, Row)]
+    assert scored == ["cat", "dog"]
+
+
 def test_a_missing_folder_is_refused() -> None:
     with pytest.raises(RequestError) as caught:
         taken("nowhere/pets")

@@ -172,6 +172,39 @@ def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("compression", ["snappy", "zstd"])
+def test_a_damaged_page_of_parquet_is_named(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "t.parquet"
+    rows = {"text": [f"an oak and {number} anchors" for number in range(5_000)], "label": ["a", "b"] * 2_500}
+    parquet.write_table(pa.table(rows), path, compression=compression, use_dictionary=False)
+    raw = bytearray(path.read_bytes())
+    for place in range(200, 2_000):
+        raw[place] ^= 0xFF
+    path.write_bytes(raw)
+    assert error(table(path, text="text")).startswith(f"{path}: is not a readable Parquet file (")
+
+
+def test_a_question_mark_in_the_name_of_a_file_is_no_query(tmp_path: Path) -> None:
+    (tmp_path / "what?.csv").write_text("text,label\na,x\n")
+    assert taken(table(tmp_path / "what?.csv", text="text")) == [("what?.csv row 1", "a", "x")]
+
+
+def test_what_is_no_path_spoils_its_row_only(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    rows = [{"image": name, "label": "x"} for name in ("a\0.png", "\ud800.png", "a.png")]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert taken(table(tmp_path / "t.jsonl", image="image")) == [
+        ("t.jsonl row 1", None, "names 'a\\x00.png', which cannot be read (embedded null byte)"),
+        (
+            "t.jsonl row 2",
+            None,
+            "names '\\ud800.png', which cannot be read ('utf-8' codec can't encode character '\\ud800' in position "
+            f"{len(str(tmp_path)) + 1}: surrogates not allowed)",
+        ),
+        ("t.jsonl row 3", png(1), "x"),
+    ]
+
+
 def test_an_endless_line_is_not_read_whole(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_bytes(b'"' + b"a" * (17 << 20))
     path = tmp_path / "t.jsonl"

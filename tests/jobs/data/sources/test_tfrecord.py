@@ -111,7 +111,7 @@ def test_what_spoils_one_row_spoils_no_other(tmp_path: Path) -> None:
         (None, "has a label that is not valid UTF-8"),
         (None, "has another checksum than it was written with"),
         (None, "is not a tf.train.Example"),
-        (None, "has no text"),
+        (None, "has no label"),
         ("row 0", "0"),
     ]
 
