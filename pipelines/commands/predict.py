@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.errors import RequestError
-from jobs.data.rows import Pair
+from jobs.data.files import read_at_most
+from jobs.data.rows import LARGEST_FILE, Pair
 from pipelines.commands.app import app, example
 from pipelines.find import artifact_at
 
@@ -61,7 +62,7 @@ def _alone(item: str, modality: str | None) -> str | bytes:
     """Return a file's bytes, or its text for a text model, or the text itself."""
     path = Path(item)
     try:
-        data = path.read_bytes() if path.is_file() else None
+        data = read_at_most(item, LARGEST_FILE) if path.is_file() else None
     except OSError:  # a long text is no path
         data = None
     if data is None and path.suffix.lower() in IMAGES:
@@ -71,4 +72,4 @@ def _alone(item: str, modality: str | None) -> str | bytes:
             raise RequestError(item[:80], "is no file", "the path of an image")
         return item
     is_text = modality == "text" or (modality is None and path.suffix.lower() in (".txt", ".md"))
-    return data.decode(errors="replace") if is_text else data
+    return data.decode(errors="surrogateescape") if is_text else data

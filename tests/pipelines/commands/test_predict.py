@@ -7,6 +7,7 @@ import pytest
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, WordPieces
+from jobs.data.text import train_tokenizer
 from tests.pipelines.commands.conftest import Define, Espalier
 
 
@@ -81,6 +82,26 @@ def test_a_served_file_that_is_none(espalier: Espalier, tmp_path: Path) -> None:
     said = espalier("predict", place, "shares")
     assert said.code == 2
     assert f"error: {place}/model.tflite: is not a file LiteRT can run" in said.err
+
+
+@pytest.mark.training
+def test_a_file_that_is_not_utf8_is_refused_as_preparation_refuses_it(espalier: Espalier, tmp_path: Path) -> None:
+    import tf_keras as keras
+
+    from jobs.convert import to_litert
+
+    preprocess = WordPieces(length=8, vocabulary=100)
+    place = model(tmp_path / "model", preprocess)
+    train_tokenizer(["oak and leaf"] * 9, 100).save(str(tmp_path / "model" / preprocess.tokenizer))
+    inputs = keras.Input((8,), dtype="int32", name="tokens")
+    hidden = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(100, 4)(inputs))
+    file = to_litert(keras.Model(inputs, keras.layers.Dense(2)(hidden)))
+    (tmp_path / "model/model.tflite").write_bytes(file)
+    (tmp_path / "oak.txt").write_bytes(b"oak and leaf")
+    assert espalier("predict", place, "oak.txt").code == 0
+    (tmp_path / "oak.txt").write_bytes(b"oak and caf\xe9")
+    said = espalier("predict", place, "oak.txt")
+    assert (said.code, said.err) == (2, "error: oak.txt: is not valid UTF-8\n")
 
 
 def test_an_endpoint_that_does_not_answer(espalier: Espalier) -> None:
