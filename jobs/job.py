@@ -109,6 +109,13 @@ def mismatch(path: Path, steps: Mapping[str, Job], model: str, data: str) -> Ite
         yield path, f"'{model}' reads {spec.backbone.modality} rows, but step '{data}' makes {found} rows"
 
 
+def too_small(steps: Mapping[str, Job], backbone: Any, data: str) -> Iterator[str]:
+    """Yield what is wrong when the images of the step `data` are smaller than those `backbone` reads."""
+    side = steps[data].image_side() if data in steps else None
+    if side is not None and side < backbone.smallest:
+        yield f"reads images of {backbone.smallest} pixels a side or more, but step '{data}' makes some of {side}"
+
+
 def ownerless(strategy: Any, steps: Mapping[str, Job], data: str) -> Iterator[tuple[Path, str]]:
     """Yield what is wrong when `strategy` must know whose each row is and the step `data` does not tell."""
     if strategy.needs_owners() and data in steps and not steps[data].tells_owners():

@@ -12,7 +12,7 @@ from cluster.resources import Resources
 from jobs.artifacts import Dataset, Model
 from jobs.data import files
 from jobs.data.augment import problems
-from jobs.job import Inputs, Job, Output, mismatch, ownerless
+from jobs.job import Inputs, Job, Output, mismatch, ownerless, too_small
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
 from jobs.techniques import Teaches, Technique
@@ -53,16 +53,16 @@ class Compress(Job):
             recipe = technique.recipe()
             for text in self.strategy.problems(recipe.batch_size) if recipe else ():
                 yield place, text
-            spec = technique.learner() if isinstance(technique, Teaches) else spec
+            if isinstance(technique, Teaches):
+                spec = technique.learner()
+                wrong = [*too_small(steps, spec.backbone, self.data), *spec.backbone.problems()]
+                yield from (((*place, "student", "backbone"), text) for text in wrong)
             yield from ((place, text) for text in self.strategy.cannot_carry(technique))
             if recipe is not None and spec is not None:
                 learner = spec.backbone
                 yield from ((place, text) for text in self.strategy.refuses(learner, recipe))
                 for number, text in problems(recipe.augment, learner.modality, learner.runtime == "tensorflow"):
                     yield (*place, "augment", number), text
-        for path in self._reads():
-            if not files.is_uri(path) and not files.exists(path):
-                yield ("techniques",), f"{path} does not exist"
 
     def digest(self, memo: Callable[[Any], str]) -> str:
         """Return the digest of the weights students start from."""

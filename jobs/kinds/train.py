@@ -12,7 +12,7 @@ from cluster.resources import Resources
 from jobs.artifacts import Dataset, Model
 from jobs.data import files
 from jobs.data.augment import problems
-from jobs.job import Inputs, Job, Output, ownerless
+from jobs.job import Inputs, Job, Output, ownerless, too_small
 from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.spec import INCIDENTAL, Path, Ref
@@ -50,15 +50,12 @@ class Train(TrainRecipe, Job):
         wanted = self.model.backbone.modality
         if found is not None and found != wanted:
             yield ("model", "backbone"), f"reads {wanted} rows, but step '{self.data}' makes {found} rows"
-        side, smallest = steps[self.data].image_side() if self.data in steps else None, self.model.backbone.smallest
-        if side is not None and side < smallest:
-            text = f"reads images of {smallest} pixels a side or more, but step '{self.data}' makes some of {side}"
+        for text in too_small(steps, self.model.backbone, self.data):
             yield ("model", "backbone"), text
         for index, text in problems(self.augment, wanted, self.model.backbone.runtime == "tensorflow"):
             yield ("augment", index), text
-        for path in self.model.backbone.inputs():
-            if not files.is_uri(path) and not files.exists(path):
-                yield ("model", "backbone"), f"{path} does not exist"
+        for text in self.model.backbone.problems():
+            yield ("model", "backbone"), text
 
     def digest(self, memo: Callable[[Any], str]) -> str:
         """Return the digest of the weights the backbone starts from."""

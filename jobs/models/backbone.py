@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from jobs.artifacts import Dataset
+from jobs.data import files
 from jobs.data.preprocess import Preprocess
 from jobs.spec import Choice
 
@@ -28,6 +29,12 @@ class Backbone(Choice):
     def inputs(self) -> list[str]:
         """Return the paths and URIs of what it reads when training starts, such as pretrained weights."""
         return []
+
+    def problems(self) -> Iterator[str]:
+        """Yield what of `inputs` is wrong, as far as can be told at once; URIs are looked at when training starts."""
+        for path in self.inputs():
+            if not files.is_uri(path) and not files.exists(path):
+                yield f"{path} does not exist"
 
     def located(self, root: Path) -> Self:
         """Return this backbone with its relative paths taken from `root`."""

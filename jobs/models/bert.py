@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -83,6 +83,16 @@ class Bert(Backbone):
     def inputs(self) -> list[str]:
         """Return the folder of the weights."""
         return [self.weights] if self.weights is not None else []
+
+    def problems(self) -> Iterator[str]:
+        """Yield that the folder does not exist, or what its config.json says that the fields do not."""
+        missing = [*super().problems()]
+        yield from missing
+        if self.weights is not None and not missing and not files.is_uri(self.weights):
+            try:
+                self._checkpoint()
+            except RequestError as error:
+                yield str(error)
 
     def located(self, root: Path) -> Self:
         """Take a relative path of weights from `root`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -57,6 +57,11 @@ class Fusion(Backbone):
         """Whether either does."""
         return any(part.normalises_batches for part in self.parts().values())
 
+    @property
+    def smallest(self) -> int:  # type: ignore[override]
+        """How many pixels a side the image backbone reads."""
+        return self.image.smallest
+
     def parts(self) -> dict[str, Backbone]:
         """Return both backbones by the modality they read."""
         return {"image": self.image, "text": self.text}
@@ -64,6 +69,11 @@ class Fusion(Backbone):
     def inputs(self) -> list[str]:
         """Return what both read when training starts."""
         return self.image.inputs() + self.text.inputs()
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with what either reads."""
+        for part in self.parts().values():
+            yield from part.problems()
 
     def located(self, root: Path) -> Self:
         """Return this backbone with the relative paths of both taken from `root`."""
