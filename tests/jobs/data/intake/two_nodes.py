@@ -6,21 +6,17 @@ Called with a folder that holds `pets`, `mixed` and `pets.parquet`, and the URI 
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray.cluster_utils import Cluster
-
-from cluster.environment import variables
 from cluster.errors import EspalierError
 from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.kinds.dataset import DatasetJob, fill_dataset
 from tests.jobs.data.making import job_of
+from tests.nodes import cluster_of_one
 
 Event = dict[str, Any]
 
@@ -52,10 +48,6 @@ def compared(job: DatasetJob, out: Path) -> dict[str, Any]:
 
 def main(root: Path, uri: str) -> None:
     """Start two nodes of one CPU each, and print a line of JSON a data set."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    cluster.add_node(num_cpus=1)
-    environment = {"env_vars": variables()}
-    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     size = {"height": 9, "width": 7, "channels": 1}
     table = {"kind": "table", "path": str(root / "pets.parquet"), "image": "image"}
     jobs = {
@@ -64,10 +56,10 @@ def main(root: Path, uri: str) -> None:
         "table": job_of(table, image=size, max_rejected=0.2),
         "mixed": job_of({"kind": "images", "path": str(root / "mixed")}),
     }
-    for name, job in jobs.items():
-        print(json.dumps({"name": name, **compared(job, root / "out" / name)}), flush=True)
-    ray.shutdown()
-    cluster.shutdown()
+    with cluster_of_one() as cluster:
+        cluster.add_node(num_cpus=1)
+        for name, job in jobs.items():
+            print(json.dumps({"name": name, **compared(job, root / "out" / name)}), flush=True)
 
 
 if __name__ == "__main__":
