@@ -22,7 +22,7 @@ class Begun:
 
     def after(self, train_steps: int, sums: Sums, seconds: float) -> Begun:
         """Return it with `train_steps` more, whose sums are `sums`; `seconds` are of the whole epoch."""
-        loss, correct, rows = (mine + more for mine, more in zip(self.sums, sums, strict=True))
+        loss, correct, rows = (float(mine + more) for mine, more in zip(self.sums, sums, strict=True))
         return Begun(self.train_steps + train_steps, (loss, correct, rows), seconds)
 
 

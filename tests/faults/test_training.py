@@ -38,7 +38,9 @@ class Training:
     data: Folder
     runs: int = 0
 
-    def run(self, act: Any = None, within: Any = None, retries: int = 0, **recipe: Any) -> list[dict[str, Any]]:
+    def run(
+        self, act: Any = None, within: Any = None, retries: int = 0, wrap: Any = None, **recipe: Any
+    ) -> list[dict[str, Any]]:
         from jobs.strategies.ray_train import Group, run_group
 
         self.runs += 1
@@ -46,7 +48,8 @@ class Training:
         strategy = DataParallel(workers=2)
         out = Folder.parse(str(self.root / "out"))
         work = TrainWork(model, TrainRecipe(epochs=EPOCHS, batch_size=200, **recipe), strategy, self.data, out)
-        acting: Any = work if act is None else DoAfterEpoch(work, act.rank, act)
+        wrapped: Any = work if wrap is None else wrap(work)
+        acting = wrapped if act is None else DoAfterEpoch(wrapped, act.rank, act)
         if within is not None:
             acting = DoAfterSteps(acting, within.rank, within)
         group = Group(
@@ -74,9 +77,27 @@ class Training:
 
 @pytest.fixture(scope="module")
 def unbroken(ray_cluster: None, digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """Return a training that nothing happens to, but that its sums are numbers of NumPy's."""
     training = Training(tmp_path_factory.mktemp("unbroken"), digits)
-    training.run()
+    training.run(wrap=InSinglePrecision, checkpoint_every=2)
     return training
+
+
+@dataclass(frozen=True)
+class InSinglePrecision:
+    """Does `work` with an engine whose sums are `np.float32`."""
+
+    work: Any
+
+    def __call__(self, engine: Any, keeper: Any) -> None:
+        train, evaluate = engine.train, engine.evaluate
+        engine.train = lambda *args: tuple(map(np.float32, train(*args)))
+        engine.evaluate = lambda *args: tuple(map(np.float32, evaluate(*args)))
+        self.work(engine, keeper)
+
+
+def test_numbers_of_numpy_end_no_training(unbroken: Training) -> None:
+    assert unbroken.history() == [1, 2, 3, 4]
 
 
 def assert_same(training: Training, unbroken: Training) -> None:
