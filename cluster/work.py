@@ -61,7 +61,15 @@ class _Mailbox:
 def _mailbox(driver: str) -> Any:
     import ray
 
-    return ray.remote(_Mailbox).options(num_cpus=0).remote()
+    return ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=beside_us()).remote()
+
+
+def beside_us() -> Any:
+    """Return the place of what this process cannot go on without: its own node, of those that may be taken away."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    return ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True)
 
 
 def run_remote(
@@ -73,6 +81,7 @@ def run_remote(
 ) -> Any:
     """Run `function(*args, tell=…)` in one worker process holding `resources`, and return what it returns.
 
+    A process that holds nothing, as one that looks after others, lives on the node of this one.
     `tell` receives, in order, the events the function sends; once it raises, it is warned of and told no more, for the
     work does not depend on who listens. When `stop` is set the process is ended and Stopped is
     raised. An EspalierError raised there is raised here as it is.
@@ -81,6 +90,8 @@ def run_remote(
 
     channel = Channel(_mailbox(ray.get_runtime_context().get_worker_id()), uuid.uuid4().hex)
     options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0, "runtime_env": _here()}
+    if resources == Resources():
+        options["scheduling_strategy"] = beside_us()
     reference = ray.remote(_call).options(**options).remote(function, args, channel)
     done: list[Any] = []
     try:

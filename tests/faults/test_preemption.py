@@ -16,24 +16,30 @@ from jobs.artifacts import Model
 from tests.faults.two_raylets import EPOCHS
 
 
-def events_of(root: Path, data: Folder) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "tests.faults.two_raylets", str(root), str(data)]
+def events_of(module: str, root: Path, data: Folder, *more: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", f"tests.faults.{module}", str(root), str(data), *more]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=230)
     assert not ran.returncode, ran.stderr[-3000:] + ran.stdout[-3000:]
     return [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
 
 
 @pytest.mark.cluster
-def test_an_elastic_training_grows_and_survives_the_preemption_of_a_node(digits: Folder, tmp_path: Path) -> None:
-    events = events_of(tmp_path, digits)
-    assert [event["workers"] for event in events if "workers" in event] == [1, 2, 1]
+@pytest.mark.parametrize(
+    ("when", "workers"), [("early", [2, 1]), pytest.param("late", [1, 2, 1], marks=pytest.mark.slow)]
+)
+def test_an_elastic_training_survives_the_preemption_of_a_node_whenever_that_came(
+    when: str, workers: list[int], digits: Folder, tmp_path: Path
+) -> None:
+    events = events_of("two_raylets", tmp_path, digits, when)
+    assert [event["workers"] for event in events if "workers" in event] == workers
     assert not [event for event in events if "retry" in event and not event["restart"].startswith("0 of")]
     (notice,) = (index for index, event in enumerate(events) if "preemption" in event)
     assert re.fullmatch("worker [01] of 1 to 2", events[notice]["preemption"])
     kept = sorted(path.name for path in (tmp_path / "checkpoints/run").glob("phase000-epoch*-step*"))
     assert kept, "nothing asks for checkpoints within an epoch but the notice"
-    grown, shrunk = (event for event in events if "resume" in event)
+    *grown, shrunk = (event for event in events if "resume" in event)
+    assert len(grown) == len(workers) - 2
+    assert all(shrunk["after_epoch"] >= event["after_epoch"] for event in grown)
     before = [event["epoch"]["epoch"] for event in events[:notice] if "epoch" in event]
-    assert shrunk["after_epoch"] >= grown["after_epoch"]
     assert shrunk["after_epoch"] + bool(shrunk["train_step"]) > before[-1]  # not from before the notice
     assert [epoch.epoch for epoch in Model.load(Folder.parse(str(tmp_path / "out"))).history] == [*range(1, EPOCHS + 1)]

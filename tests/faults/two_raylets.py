@@ -1,13 +1,11 @@
-"""Trains on a cluster that gets a second node and loses it again, and prints what is told: run by test_preemption.py.
+"""Trains on a cluster that loses its second node, and prints what is told: run by test_preemption.py.
 
-Called with a folder to work in and the folder of a data set.
+Called with a folder to work in, the folder of a data set, and `early` or `late`: when the second node comes.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import subprocess
 import sys
 import threading
 import time
@@ -15,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray.cluster_utils import Cluster
 
-from cluster.environment import variables
 from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
@@ -26,6 +22,7 @@ from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.strategies import Strategy
 from jobs.training import TrainWork
+from tests.nodes import cluster_of_one, drain
 from tests.rig import TINY
 
 EPOCHS = 14
@@ -35,7 +32,7 @@ DEADLINE, LAST = 20, 5.0  # seconds a drained node has, and how long after the n
 
 @dataclass(frozen=True)
 class Slowly:
-    """Does `work`, one train step at a time and slowly, as long as the file `slow` is there."""
+    """Does `work`, one train step at a time and slowly, while the file `slow` is there."""
 
     work: Any
     slow: Path
@@ -54,55 +51,52 @@ class Slowly:
 
 
 class Node:
-    """The second node: it comes while one worker trains, is drained once two do, and is killed after the notice."""
+    """The second node: it comes before the training or while one worker trains.
 
-    def __init__(self, cluster: Cluster, slow: Path) -> None:
+    It is drained once two train, and killed after the notice.
+    """
+
+    def __init__(self, cluster: Cluster, slow: Path, early: bool) -> None:
         self.cluster, self.slow = cluster, slow
         self.workers, self.drained = 0, False
         self.node: Any = None
+        if early:
+            self.come()
+
+    def come(self) -> None:
+        self.slow.touch()
+        self.node = self.cluster.add_node(num_cpus=1)
 
     def heard(self, event: dict[str, Any]) -> None:
         """Act on what the training tells, and print it."""
         print(json.dumps({name: value for name, value in event.items() if name != "timing"}), flush=True)
         self.workers = event.get("workers", self.workers)
         if "epoch" in event and self.node is None:
-            self.node = self.cluster.add_node(num_cpus=1)
+            self.come()
         elif "epoch" in event and self.workers == 2 and not self.drained:
             self.drained = True
-            self.drain()
+            drain(self.cluster, self.node, DEADLINE)
         elif "preemption" in event:
             threading.Timer(LAST, self.cluster.remove_node, [self.node, False]).start()
         elif event.get("workers") == 1 and self.drained:
             self.slow.unlink()
 
-    def drain(self) -> None:
-        command = ["-m", "ray.scripts.scripts", "drain-node", "--address", self.cluster.address]
-        command += ["--node-id", self.node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
-        command += ["--reason-message", "rehearsal", "--deadline-remaining-seconds", str(DEADLINE)]
-        subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
 
-
-def main(root: Path, data: str) -> None:
+def main(root: Path, data: str, when: str) -> None:
     """Train elastically, with no retries at all."""
     from jobs.strategies.ray_train import Group, run_group
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    # A group that asks for the node that has just been lost asks again after five seconds, not after a minute.
-    environment = {"env_vars": {**variables(), "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "5"}}
-    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     slow = root / "slow"
-    slow.touch()
-    node = Node(cluster, slow)
     elastic = {"kind": "data_parallel", "workers": {"min": 1, "max": 2, "look_every": 1.0}}
     strategy, recipe = Strategy.choose(elastic), TrainRecipe(epochs=EPOCHS, batch_size=100)
     model, out = ModelSpec.model_validate({"backbone": TINY}), Folder.parse(str(root / "out"))
     work = Slowly(TrainWork(model, recipe, strategy, Folder.parse(data), out), slow)
     group = Group(work, strategy, "run", Folder.parse(str(root / "checkpoints")), 0, 100)
 
-    run_remote(run_group, group, resources=Resources(), tell=node.heard)
-    ray.shutdown()
-    cluster.shutdown()
+    # A group that asks for the node that has just been lost asks again after five seconds, not after a minute.
+    with cluster_of_one(RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S="5") as cluster:
+        run_remote(run_group, group, resources=Resources(), tell=Node(cluster, slow, when == "early").heard)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])
