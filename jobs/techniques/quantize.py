@@ -18,7 +18,8 @@ LEAST = 1024  # elements; the converter leaves smaller tensors as they are, wher
 class Quantize(Technique):
     """Store weights (`float16`, `dynamic`) or weights and activations (`int8`) in fewer bits.
 
-    `int8` sets its ranges on `calibration` rows of the training split; images are then taken as `uint8` pixels.
+    `int8` sets its ranges on `calibration` rows of the training split; images are then taken as `uint8` pixels,
+    each standing for itself, whichever of 0…255 the calibration rows hold.
     """
 
     kind: Literal["quantize"] = "quantize"
@@ -41,23 +42,24 @@ class Quantize(Technique):
         """Set the converter's options for the scheme."""
         import tensorflow as tf
 
-        from jobs.runtime.inputs import singles
+        from jobs.runtime.inputs import each, singles
 
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if self.scheme == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if self.scheme == "int8":
             assert context.calibration is not None, "a chain that makes a file brings rows to calibrate with"
-            rows = context.calibration(self.calibration)
-            # Two inputs go by name: the converter orders them as it likes.
-            converter.representative_dataset = lambda: (x if isinstance(x, dict) else [x] for x in singles(rows))
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            rows = [*singles(context.calibration(self.calibration))]
             if "image" in context.modality:  # token ids stay int32
+                rows.append(each(rows[0], _spanning))
                 converter.inference_input_type = tf.uint8
+            # Two inputs go by name: the converter orders them as it likes.
+            converter.representative_dataset = lambda: (x if isinstance(x, dict) else [x] for x in rows)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 
     def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:
-        """Check that the file really holds its weights in the promised type."""
-        from jobs.convert import weight_bytes_by_type
+        """Check that the file really holds its weights in the promised type, and takes pixels as they are."""
+        from jobs.convert import pixel_scales, weight_bytes_by_type
 
         if file is None:
             return
@@ -71,3 +73,21 @@ class Quantize(Technique):
             measured=f"{share:.3f}",
             kept=share >= 0.9,
         )
+        for name, found in pixel_scales(file).items():
+            yield Finding(
+                technique="quantize",
+                what="(scale, zero point) of its pixels",
+                layer=name,
+                promised="(1.0, 0)",
+                measured=str(found),
+                kept=found == (1.0, 0),
+            )
+
+
+def _spanning(part: Any) -> Any:
+    """Return a row of pixels with one pixel at each end of 0…255, which the converter scales its input by."""
+    if part.dtype.kind != "f":
+        return part
+    row = part.copy()
+    row.flat[0], row.flat[-1] = 0, 255
+    return row
