@@ -170,6 +170,7 @@ class Checkpoint:
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[Any]:
+        import ml_dtypes  # noqa: F401  lets numpy read bfloat16
         from safetensors import SafetensorError, safe_open
 
         try:

@@ -56,11 +56,25 @@ def _npz_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Tensor:
 
 def read_safetensors(stream: IO[bytes], path: str, layers: Sequence[LayerShape]) -> Tensors:
     """Read the arrays of a `.safetensors` file by their names in it."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    from safetensors import SafetensorError, deserialize
 
     try:
-        arrays = load(stream.read())
+        views = deserialize(stream.read())
     except SafetensorError as error:
         raise RequestError(path, f"is damaged, or no safetensors file ({error})", "a safetensors file") from None
-    return {name: Tensor(tuple(a.shape), a.dtype.kind, lambda a=a: a) for name, a in arrays.items()}  # type: ignore[misc]
+    return {name: _view(f"{path}: weight {name}", view) for name, view in views}
+
+
+def _view(subject: str, view: dict[str, Any]) -> Tensor:
+    import ml_dtypes
+    import numpy as np
+
+    floats = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
+    kind = view["dtype"]
+
+    def read() -> Any:
+        if kind not in floats:
+            raise RequestError(subject, f"is of type {kind}", ", ".join(floats))
+        return np.frombuffer(view["data"], floats[kind]).reshape(view["shape"])
+
+    return Tensor(tuple(view["shape"]), "f" if "F" in kind else "i", read)

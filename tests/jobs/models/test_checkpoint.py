@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from cluster.folder import Folder
 from jobs.models.checkpoint import Checkpoint
 from tests.jobs.models.making import SHAPES, hugging_face, tensors, write_config
 
+ROOT = Path(__file__).parent.parent.parent.parent
 QUERY = "encoder.layer.0.attention.self.query.weight"
 
 
@@ -65,6 +68,18 @@ def test_shorter_floats_become_float32(kind: Any, tmp_path: Path) -> None:
     found = Checkpoint(str(hugging_face(tmp_path / "hf", short))).weights(6, pooler=False)["layer0_query/kernel"]
     assert found.dtype == np.float32
     assert np.array_equal(found, short[QUERY].astype(np.float32).T)
+
+
+def test_bfloat16_is_read_where_nothing_else_brought_it(tmp_path: Path) -> None:
+    short = {name: value.astype(ml_dtypes.bfloat16) for name, value in tensors().items()}
+    folder = hugging_face(tmp_path / "hf", short)
+    code = (
+        "import sys; from jobs.models.checkpoint import Checkpoint\n"
+        "found = Checkpoint(sys.argv[1]).weights(6, pooler=False)['layer0_query/kernel']\n"
+        "print(found.dtype, found.shape, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("float32 (8, 8) False\n", "")
 
 
 def test_a_remote_folder_gives_the_same_tensors(folder: Path, s3_root: Folder) -> None:
