@@ -42,7 +42,7 @@ class WordPieces(Preprocess):
     modality = "text"
     input_name = "tokens"
     length: int
-    vocabulary: int
+    vocabulary: int  # rows of embeddings; perhaps more than there are tokens
     tokenizer: str = "tokenizer.json"
     framed: bool = False
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
 from cluster.errors import RequestError
 from jobs.data.text import FRAME, LONGEST_WORD, SPECIAL, frame
@@ -38,6 +38,7 @@ def read_tokenizer(folder: Path, rows: int) -> Tokenizer:
         raise RequestError(str(found), f"has {SPECIAL[0]} as token {padding}", "token 0")
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL + FRAME])
     frame(tokenizer)
     return tokenizer
 

@@ -126,7 +126,8 @@ def fit_word_pieces(dataset: Dataset, folder: Path, vocabulary: int, length: int
 
     _require_texts(dataset)
     texts = open_texts(dataset.folder, dataset.shard("train", "text"))
-    return _stored(train_tokenizer(texts, vocabulary, framed), folder, length, framed)
+    tokenizer = train_tokenizer(texts, vocabulary, framed)
+    return _stored(tokenizer, folder, length, tokenizer.get_vocab_size(), framed)
 
 
 def take_word_pieces(dataset: Dataset, folder: Path, source: Path, length: int, rows: int) -> WordPieces:
@@ -134,11 +135,11 @@ def take_word_pieces(dataset: Dataset, folder: Path, source: Path, length: int, 
     from jobs.data.pretrained_tokenizer import read_tokenizer
 
     _require_texts(dataset)
-    return _stored(read_tokenizer(source, rows), folder, length, framed=True)
+    return _stored(read_tokenizer(source, rows), folder, length, rows, framed=True)
 
 
-def _stored(tokenizer: Tokenizer, folder: Path, length: int, framed: bool) -> WordPieces:
-    spec = WordPieces(length=length, vocabulary=tokenizer.get_vocab_size(), framed=framed)
+def _stored(tokenizer: Tokenizer, folder: Path, length: int, rows: int, framed: bool) -> WordPieces:
+    spec = WordPieces(length=length, vocabulary=rows, framed=framed)
     tokenizer.save(str(folder / spec.tokenizer))
     return spec
 

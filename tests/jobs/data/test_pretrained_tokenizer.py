@@ -8,8 +8,10 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from cluster.errors import RequestError
+from jobs.data.augment import Augment, SpecialTokens
+from jobs.data.augment.draws import Draws
 from jobs.data.pretrained_tokenizer import read_tokenizer
-from jobs.data.text import Encoder, train_tokenizer
+from jobs.data.text import Encoder, special_tokens, train_tokenizer
 from tests.jobs.models.making import WORDS, hugging_face, minilm
 
 TEXTS = ["oak and leafs 17", "[CLS] oak [SEP] [PAD]", "Oak ÁND Mast", "大 oak\u200bleaf", "x" * 101, ""]
@@ -21,9 +23,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def encoder(folder: Path, length: int = 8, rows: int = len(WORDS)) -> Encoder:
-    stored = folder / "stored.json"
-    read_tokenizer(folder, rows).save(str(stored))
-    return Encoder(stored, length, framed=True)
+    return Encoder(stored(folder, rows), length, framed=True)
+
+
+def stored(folder: Path, rows: int = len(WORDS)) -> Path:
+    read_tokenizer(folder, rows).save(str(folder / "stored.json"))
+    return folder / "stored.json"
 
 
 def pieces(ids: np.ndarray) -> list[str]:
@@ -70,6 +75,16 @@ def test_case_is_kept_where_the_configuration_says_so(folder: Path) -> None:
     assert pieces(encoder(folder, 4).encode(["Oak oak"])[0]) == ["[CLS]", "oak", "oak", "[SEP]"]
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False, "strip_accents": None}))
     assert pieces(encoder(folder, 4).encode(["Oak oak"])[0]) == ["[CLS]", "[UNK]", "oak", "[SEP]"]
+
+
+def test_augmentation_keeps_the_frame_of_a_vocabulary_alone(folder: Path) -> None:
+    assert special_tokens(stored(folder)) == SpecialTokens(frozenset({0, 2, 3}), unknown=1)
+    x = encoder(folder, 6).encode(["oak and leaf"] * 50)
+    for fields in ({"kind": "random_deletion", "share": 0.9}, {"kind": "token_dropout", "share": 0.9}):
+        found = Augment.choose(fields).apply(x, Draws(0, "0/it", 3, np.arange(50)), special_tokens(stored(folder)))
+        assert (found != x).any()
+        assert (found[:, 0] == 2).all()
+        assert ((found == 3).sum(1) == 1).all()
 
 
 def refusal(folder: Path, rows: int = len(WORDS)) -> str:
