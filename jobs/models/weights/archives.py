@@ -59,7 +59,7 @@ def read_safetensors(stream: IO[bytes], path: str, layers: Sequence[LayerShape])
     from safetensors import SafetensorError, deserialize
 
     try:
-        views = deserialize(stream.read())
+        views = deserialize(stream.read())  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise RequestError(path, f"is damaged, or no safetensors file ({error})", "a safetensors file") from None
     return {name: _view(f"{path}: weight {name}", view) for name, view in views}
