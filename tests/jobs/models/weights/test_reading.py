@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -110,17 +109,6 @@ def test_every_kind_of_file_gives_the_arrays_by_our_names(
     for key, value in values.items():
         assert read[key].dtype == np.float32
         assert np.array_equal(read[key], value.astype(np.float32)), key
-
-
-def test_bfloat16_of_safetensors_becomes_float32_and_shorter_floats_are_refused(tmp_path: Path) -> None:
-    short = {name: value.astype(ml_dtypes.bfloat16) for name, value in arrays().items()}
-    read = weights_in(str(safetensors(tmp_path / "w.safetensors", short)), LAYERS)
-    assert all(read[name].dtype == np.float32 for name in short)
-    assert all(np.array_equal(read[name], value.astype(np.float32)) for name, value in short.items())
-    shorter = short | {"last/bias": np.zeros(2, ml_dtypes.float8_e4m3fn)}
-    assert refusal(safetensors(tmp_path / "w.safetensors", shorter)) == (
-        ": weight last/bias: is of type F8_E4M3, wanted F64, F32, F16, BF16"
-    )
 
 
 def test_layers_of_other_names_are_taken_in_order_as_keras_does(tmp_path: Path) -> None:
