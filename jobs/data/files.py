@@ -125,6 +125,21 @@ def below(folder: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterato
         yield from below(join(folder, name), f"{prefix}{name}/", (*above, here))
 
 
+def linked(folder: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Yield (name, real path) of every folder outside of `folder` that a link below it leads to, in a fixed order."""
+    if is_uri(folder):
+        return
+    here = os.path.realpath(folder)
+    for path, names, _ in os.walk(here):
+        names.sort()
+        for link in (Path(path, name) for name in names):
+            real = link.resolve() if link.is_symlink() else link
+            if not real.is_relative_to(here) and str(real) not in above:
+                name = f"{prefix}{link.relative_to(here)}"
+                yield name, str(real)
+                yield from linked(str(real), f"{name}/", (*above, here))
+
+
 def _system(uri: str) -> tuple[Any, str]:
     from pyarrow.fs import FileSystem
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
@@ -37,6 +37,14 @@ class Images(Source):
     def inputs(self) -> list[str]:
         """Return the folder."""
         return [self.path]
+
+    def places(self) -> list[str]:
+        """Return the folder, and those that links in it lead to."""
+        return [self.path, *(real for _, real in files.linked(self.path))]
+
+    def digest(self, memo: Callable[[str], str]) -> str:
+        """Return a digest of the folder, and of the names and contents of those that links in it lead to."""
+        return "\n".join([super().digest(memo), *(name for name, _ in files.linked(self.path))])
 
     def located(self, root: Path) -> Self:
         """Take a relative path from `root`."""

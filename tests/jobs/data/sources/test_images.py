@@ -9,6 +9,7 @@ from cluster.errors import RequestError, StepError
 from cluster.folder import Folder
 from jobs.data.rows import Row
 from jobs.data.sources.images import Images
+from pipelines.digests import Memo
 from tests.jobs.data.making import image_folder, png
 
 
@@ -86,6 +87,30 @@ def test_a_link_to_a_folder_above_is_refused(tmp_path: Path) -> None:
     (folder / "cat" / "loop").unlink()
     (folder / "cat" / "more").symlink_to("../dog")
     assert [name for name, _, label in taken(folder) if label == "cat"] == ["cat/000.png", "cat/more/000.png"]
+
+
+def test_the_digest_follows_classes_that_are_links(tmp_path: Path) -> None:
+    image_folder(tmp_path / "elsewhere", ("cat", "dog", "eel"), each=1)
+    (folder := tmp_path / "pets").mkdir()
+    for name in ("cat", "dog"):
+        (folder / name).symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "elsewhere" / "dog" / "more").symlink_to("../eel")
+    memo = Memo(Folder.parse(str(tmp_path / "store"))).digest
+    source = Images(path=str(folder))
+    found: set[str] = set()
+
+    def differs() -> bool:
+        before = len(found)
+        found.add(source.digest(memo))
+        return len(found) > before
+
+    assert differs()
+    assert not differs()
+    for file in ("cat/000.png", "eel/000.png"):
+        (tmp_path / "elsewhere" / file).write_bytes(png(99))
+        assert differs(), file
+    (folder / "cat").rename(folder / "lion")
+    assert differs()
 
 
 def test_a_split_is_scored_without_one_to_train_on(tmp_path: Path) -> None:
