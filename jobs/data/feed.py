@@ -117,7 +117,7 @@ class Feed:
         def load(number: Any) -> list[Any]:
             epoch, run = divmod(int(number), len(runs))
             at = [(epoch * self.steps + shard // local, first + shard % local) for shard in runs[run]]
-            return list(tf.nest.flatten(self.stacked(at, replicas)))
+            return apart(tf.nest.flatten(self.stacked(at, replicas)))
 
         def shaped(number: Any) -> Any:
             loaded = tf.numpy_function(load, [number], [part.dtype for part in parts], stateful=False)
@@ -180,3 +180,16 @@ class Feed:
             alike = list(group)
             runs += [range(at, min(at + most, alike[-1] + 1)) for at in range(alike[0], alike[-1] + 1, most)]
         return runs
+
+
+def apart(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return `arrays` with what stands there twice copied.
+
+    TensorFlow takes an array's memory for a tensor's own, and may write a result over what it needs no more.
+    """
+    seen: set[int] = set()
+    found = []
+    for array in arrays:
+        found.append(array.copy() if id(array) in seen else array)
+        seen.add(id(array))
+    return found

@@ -100,7 +100,13 @@ class Named:
         return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
 
     def convolve(self, x: Any, width: int, kernel: int, stride: int, name: str, activate: bool = True) -> Any:
-        """Convolution without bias, batch normalisation, and a ReLU unless `activate` is false."""
+        """Convolution without bias, batch normalisation, and a ReLU unless `activate` is false.
+
+        A pointwise one takes its stride before it, which is the same: oneDNN's gradient of a strided one writes outside
+        of its memory (TensorFlow 2.21, CPU, channels that are no multiple of 16, some numbers of rows).
+        """
+        if kernel == 1 and stride > 1:
+            x, stride = keras.layers.MaxPooling2D(1, stride, name=f"{name}_stride")(x), 1
         start = self.initializer(keras.initializers.HeNormal, name)
         convolution = keras.layers.Conv2D(
             width, kernel, stride, padding="same", use_bias=False, kernel_initializer=start, name=name

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.data.feed import Feed
+from jobs.data.feed import Feed, apart
 
 
 class Numbers:
@@ -108,3 +108,10 @@ def test_rows_of_several_inputs_and_a_teachers_logits_come_along() -> None:
         np.testing.assert_array_equal(batch.x["tokens"][:, 0], rows)
         np.testing.assert_array_equal(batch.x["image"][:, 0], rows.astype(np.float32))
         np.testing.assert_array_equal(batch.teacher, teacher[rows])
+
+
+def test_no_two_tensors_are_made_of_one_array() -> None:
+    one, other = np.ones(3), np.zeros(3)
+    found = apart([one, other, one])
+    assert [list(array) for array in found] == [[1, 1, 1], [0, 0, 0], [1, 1, 1]]
+    assert not np.shares_memory(found[0], found[2])

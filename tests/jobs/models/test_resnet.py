@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras as keras
 
 from cluster.folder import Folder
 from jobs.data.preprocess import ImagePixels
@@ -66,3 +68,16 @@ def test_a_training_starts_from_a_weights_file(digits: Folder, tmp_path: Path) -
     kernels = [name for name in start if name.endswith("/kernel")]
     near = {name: np.allclose(trained[name], start[name], atol=1e-4) for name in kernels}
     assert near == {name: name != "logits/kernel" for name in kernels}  # the head starts afresh
+
+
+@pytest.mark.parametrize("side", [8, 7])
+def test_a_shortcut_takes_its_stride_before_its_convolution_which_is_the_same(side: int) -> None:
+    model = build(ModelSpec.model_validate({"backbone": TINY}), ImagePixels(height=side, width=side, channels=1), 3)
+    pointwise = [layer for layer in model.layers if getattr(layer, "kernel_size", None) == (1, 1)]
+    assert len(pointwise) == 2
+    assert {layer.strides for layer in pointwise} == {(1, 1)}  # oneDNN's gradient of a strided one writes elsewhere
+    inputs = model.get_layer(f"{pointwise[0].name}_stride").input
+    found = keras.Model(model.input, [inputs, pointwise[0].output])
+    x, y = found(np.random.default_rng(0).uniform(0, 255, (2, side, side, 1)).astype(np.float32))
+    strided = tf.nn.conv2d(x, pointwise[0].kernel, 2, "SAME")
+    np.testing.assert_allclose(y, strided, rtol=1e-6, atol=1e-6)
