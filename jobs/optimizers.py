@@ -13,13 +13,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from jobs.models.weights.wholes import PART
+from jobs.models.weights.wholes import KERNELS, PART
 from jobs.recipe import Recipe, TrainRecipe
 
 DROPS, DROP = (0.5, 0.75), 0.1
-NOT_DECAYED = (
-    rf"^(?!.*(kernel|embeddings)({PART})?(:0)?$)"  # biases and normalisation, as a pattern keras searches names with
-)
+NOT_DECAYED = rf"^(?!.*({KERNELS})({PART})?(:0)?$)"  # biases and normalisation; keras searches names with it
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

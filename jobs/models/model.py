@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import Field
 from cluster.errors import RequestError
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces
 from jobs.models.backbone import Backbone
-from jobs.models.weights.wholes import name_of, wholes
+from jobs.models.weights.wholes import KERNELS, name_of, wholes
 from jobs.spec import Spec
 
 HEAD = "logits"
@@ -54,8 +55,9 @@ def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0, 
 
 def build_to_train(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int, folder: Path) -> Any:
     """Build the model a training starts from: seeded weights, and the backbone's pretrained ones if it has any."""
+    weights = spec.backbone.pretrained(preprocess)  # first: they may be of sizes that no memory holds
     model = build(spec.resolved(folder), preprocess, classes, seed, folder)
-    if (weights := spec.backbone.pretrained(preprocess)) is not None:
+    if weights is not None:
         load_weights(model, weights, ", ".join(spec.backbone.inputs()) or "pretrained", partial=True)
     return model
 
@@ -91,8 +93,8 @@ def frozen_backbone(model: Any) -> Iterator[None]:
 
 
 def penalised(model: Any) -> list[Any]:
-    """Return the variables that L1 and L2 act on: kernels and embeddings, not biases or normalisation."""
-    return [v for v in model.trainable_variables if name_of(v).split("/")[-1] in ("kernel", "embeddings")]
+    """Return the variables that L1 and L2 act on, as weight decay does: not biases or normalisation."""
+    return [v for v in model.trainable_variables if re.search(f"({KERNELS})$", name_of(v))]
 
 
 def weights_of(model: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from cluster.folder import Folder
 from jobs.artifacts import Epoch, Model
 from jobs.data.feed import Batch
 from jobs.fit import Training, best_epoch, is_over
-from jobs.models.model import ModelSpec, read_weights
+from jobs.models.model import ModelSpec, penalised, read_weights
 from jobs.optimizers import Rate, optimizer_of, precision_of
 from jobs.recipe import EarlyStopping, Recipe, TrainRecipe
 from jobs.strategies import Single
@@ -193,3 +193,14 @@ def test_precision_is_chosen_by_what_every_gpu_has(monkeypatch: pytest.MonkeyPat
     assert precision_of(auto, ["a100", "v100"]) == "mixed_float16"
     assert precision_of(auto, ["a100", "k80"]) == "float32"
     assert precision_of(TrainRecipe(precision="float32"), ["a100"]) == "float32"
+
+
+def test_penalties_and_decay_act_on_the_same_weights() -> None:
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.DepthwiseConv2D(3, name="depthwise")(inputs)
+    x = keras.layers.Flatten()(keras.layers.BatchNormalization(name="norm")(x))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(x))
+    optimizer = optimizer_of(Recipe(weight_decay=0.1), 10)
+    optimizer.build(model.trainable_variables)
+    decayed = [v.name for v in model.trainable_variables if optimizer._use_weight_decay(v)]
+    assert [v.name for v in penalised(model)] == decayed == ["depthwise/depthwise_kernel:0", "logits/kernel:0"]

@@ -43,8 +43,9 @@ def _preprocessor(checkpoint: Checkpoint, length: int, scratch: Path) -> Any:
     from jobs.data.pretrained_tokenizer import read_tokenizer
     from jobs.data.text import FRAME
 
-    text = _tensorflow_text()
     pieces = read_tokenizer(checkpoint.path, checkpoint.config.vocab_size)
+    _require_berts_own(pieces, f"{checkpoint.where}: the tokenizer's")
+    text = _tensorflow_text()
     first, last = (pieces.token_to_id(token) for token in FRAME)
     module = tf.train.Checkpoint()
     module.vocabulary = tf.saved_model.Asset(_vocabulary(pieces, scratch))
@@ -62,6 +63,40 @@ def _preprocessor(checkpoint: Checkpoint, length: int, scratch: Path) -> Any:
 
     module.__call__ = call
     return module
+
+
+def _require_berts_own(pieces: Any, subject: str) -> None:
+    """Raise RequestError that names a rule of a tokenizer which the preprocessor would not follow."""
+    from jobs.data.text import LONGEST_WORD, SPECIAL
+
+    followed: dict[str, tuple[str, dict[str, Any]]] = {
+        "normalizer": ("BertNormalizer", {"clean_text": True, "handle_chinese_chars": True}),
+        "pre_tokenizer": ("BertPreTokenizer", {}),
+        "model": (
+            "WordPiece",
+            {
+                "unk_token": SPECIAL[1],
+                "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": LONGEST_WORD,
+            },
+        ),
+    }
+    for part, (kind, fields) in followed.items():
+        rules = getattr(pieces, part)
+        if type(rules).__name__ != kind:
+            raise RequestError(f"{subject} {part}", f"is {_called(rules)}", f"a {kind}")
+        for name, value in fields.items():
+            if (found := getattr(rules, name)) != value:
+                raise RequestError(f"{subject} {part}.{name}", f"is {found!r}", repr(value))
+    for token in pieces.get_added_tokens_decoder().values():
+        if not token.special:
+            raise RequestError(f"{subject} added token {token.content!r}", "is no special token", "word pieces")
+    if sorted(pieces.get_vocab().values()) != list(range(pieces.get_vocab_size())):
+        raise RequestError(f"{subject} vocabulary", "leaves out numbers", "tokens numbered one after another")
+
+
+def _called(rules: Any) -> str:
+    return "missing" if rules is None else f"a {type(rules).__name__}"
 
 
 def _tensorflow_text() -> Any:
@@ -134,7 +169,7 @@ def encoder_model(checkpoint: Checkpoint, length: int) -> Any:
     from jobs.models.encoder import Encoder, Padding, Positions
     from jobs.models.model import load_weights
 
-    config = checkpoint.config
+    config, weights = checkpoint.config, checkpoint.tensors(pooler=True)  # first: they say whether the sizes are so
     words, mask, segments = (
         keras.Input((length,), dtype="int32", name=name) for name in ("input_word_ids", "input_mask", "input_type_ids")
     )
@@ -148,7 +183,6 @@ def encoder_model(checkpoint: Checkpoint, length: int) -> Any:
     padding = Padding(name="padding")(mask)
     x = layers.encode(x, padding)
     model = keras.Model([words, mask, segments], [x, layers.pooled(x, padding, "pooler")], name="encoder")
-    weights = checkpoint.tensors(pooler=True)
     weights["positions/embeddings"] = weights["positions/embeddings"][:length]
     load_weights(model, weights, checkpoint.where)
     return model

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+KERNELS = r"kernel|embeddings"  # how the names of weights end that are neither biases nor normalisation
 PART = r"/part_\d+"  # how TensorFlow ends the name of a part
 
 _UNCUT: ContextVar[bool] = ContextVar("uncut", default=False)

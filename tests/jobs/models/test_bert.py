@@ -3,13 +3,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from cluster.errors import RequestError
+from cluster.folder import Folder
+from jobs.artifacts import Dataset
+from jobs.data.text import Encoder
 from jobs.models import Backbone
 from jobs.models.checkpoint import Sizes
-from tests.jobs.models.making import hugging_face
+from jobs.models.model import ModelSpec, build_to_train, weights_of
+from jobs.models.saved_model.bert_pair import fill_pair
+from tests.jobs.models.making import WORDS, hugging_face, tensors
 
 
 def bert(**fields: Any) -> Any:
@@ -60,3 +66,35 @@ def test_weights_are_located_and_told_as_an_input(tmp_path: Path) -> None:
     assert placed.inputs() == [str(tmp_path / "hf")]
     assert bert(weights="s3://models/hf").located(tmp_path).inputs() == ["s3://models/hf"]
     assert bert().located(tmp_path).inputs() == []
+
+
+@pytest.mark.training
+def test_embeddings_filled_up_beyond_the_tokens_are_built_and_loaded(texts: Folder, tmp_path: Path) -> None:
+    rows = len(WORDS) + 8 - len(WORDS) % 8
+    values = tensors()
+    words = np.concatenate([values["embeddings.word_embeddings.weight"], np.ones((rows - len(WORDS), 8), np.float32)])
+    values["embeddings.word_embeddings.weight"] = words
+    backbone = bert(weights=str(hugging_face(tmp_path / "hf", values, vocab_size=rows)), length=12)
+    preprocess = backbone.preprocess(Dataset.load(texts), tmp_path)
+    model = build_to_train(ModelSpec(backbone=backbone), preprocess, 2, 0, tmp_path)
+    np.testing.assert_array_equal(weights_of(model)["words/embeddings"], words)
+    ids = Encoder(tmp_path / "tokenizer.json", 12, framed=True).encode(["oak leaf"])
+    assert model(ids).shape == (1, 2)
+
+
+@pytest.mark.training
+def test_sizes_that_the_weights_contradict_are_refused_before_anything_is_made_of_them(
+    texts: Folder, tmp_path: Path
+) -> None:
+    """No memory holds a model of these sizes: TensorFlow's own error would come first."""
+    width = 10**12
+    backbone = bert(weights=str(hugging_face(tmp_path / "hf", hidden_size=width)), length=12)
+    preprocess = backbone.preprocess(Dataset.load(texts), tmp_path)
+    with pytest.raises(RequestError) as caught:
+        build_to_train(ModelSpec(backbone=backbone), preprocess, 2, 0, tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/hf/model.safetensors: tensor embeddings.word_embeddings.weight: has shape [{len(WORDS)}, 8], "
+        f"wanted [{len(WORDS)}, {width}]"
+    )
+    with pytest.raises(RequestError, match=r"tensor embeddings\.word_embeddings\.weight: has shape"):
+        fill_pair(str(tmp_path / "hf"), Folder.parse(str(tmp_path / "pair")), 12)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import AddedToken, models, normalizers, pre_tokenizers
 
-from cluster.errors import StepError
+from cluster.errors import RequestError, StepError
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Model
 from jobs.data.pretrained_tokenizer import read_tokenizer
@@ -23,12 +24,14 @@ from jobs.models.saved_model.bert_pair import fill_pair
 from jobs.recipe import TrainRecipe
 from jobs.strategies import Single
 from jobs.training import TrainWork
-from tests.jobs.models.making import SHAPES, hugging_face, minilm, tensors
+from tests.jobs.models.making import SHAPES, WORDS, hugging_face, minilm, tensors
 from tests.rig import MemoryKeeper
 
 pytestmark = pytest.mark.training
 
 REFERENCE = json.loads(Path(__file__).with_name("minilm.json").read_text("utf-8"))
+VOCABULARY = {word: number for number, word in enumerate(WORDS)}
+HOLED = VOCABULARY | {"oak": 39}
 LENGTH = REFERENCE["length"]
 CLOSE = 1e-4
 PATH = str(Path(__file__).parent.parent.parent.parent)
@@ -154,3 +157,55 @@ def test_segments_change_what_a_written_encoder_says(small: dict[str, str]) -> N
     packed = preprocess(tf.constant(["oak leaf and root"]))
     second = packed | {"input_type_ids": packed["input_mask"]}
     assert np.abs(encoder(packed)["pooled_output"] - encoder(second)["pooled_output"]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"normalizer": None}, "normalizer: is missing, wanted a BertNormalizer"),
+        ({"normalizer": normalizers.NFD()}, "normalizer: is a NFD, wanted a BertNormalizer"),
+        (
+            {"normalizer": normalizers.BertNormalizer(handle_chinese_chars=False)},
+            "normalizer.handle_chinese_chars: is False, wanted True",
+        ),
+        (
+            {"normalizer": normalizers.BertNormalizer(clean_text=False)},
+            "normalizer.clean_text: is False, wanted True",
+        ),
+        (
+            {"pre_tokenizer": pre_tokenizers.Whitespace()},
+            "pre_tokenizer: is a Whitespace, wanted a BertPreTokenizer",
+        ),
+        (
+            {"model": models.WordPiece(VOCABULARY, unk_token="[UNK]", max_input_chars_per_word=7)},
+            "model.max_input_chars_per_word: is 7, wanted 100",
+        ),
+        (
+            {"model": models.WordPiece(HOLED, unk_token="[UNK]", max_input_chars_per_word=100)},
+            "vocabulary: leaves out numbers, wanted tokens numbered one after another",
+        ),
+    ],
+)
+def test_a_tokenizer_of_other_rules_than_berts_own_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    assert import_refusal(tmp_path, changes) == f"HF: the tokenizer's {message}"
+
+
+def import_refusal(tmp_path: Path, changes: dict[str, Any], added: str = "") -> str:
+    folder = hugging_face(tmp_path / "hf", vocab_size=40)
+    tokenizer = read_tokenizer(folder, 40)
+    for name, value in changes.items():
+        setattr(tokenizer, name, value)
+    if added:
+        tokenizer.add_tokens([AddedToken(added, special=False)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    with pytest.raises(RequestError) as caught:
+        fill_pair(str(folder), Folder.parse(str(tmp_path / "pair")), 8)
+    return str(caught.value).replace(str(folder), "HF")
+
+
+def test_a_token_that_is_found_inside_words_is_refused(tmp_path: Path) -> None:
+    assert import_refusal(tmp_path, {}, "oak") == (
+        "HF: the tokenizer's added token 'oak': is no special token, wanted word pieces"
+    )
