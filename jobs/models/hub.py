@@ -16,7 +16,7 @@ from jobs.artifacts import Dataset
 from jobs.data import files
 from jobs.data.preprocess import ImagePixels, Preprocess, RawText
 from jobs.models.backbone import Backbone
-from jobs.models.saved_model.fetching import WEB, keep
+from jobs.models.saved_model.fetching import CLEAR, WEB, in_the_clear, keep
 
 MODULE, PREPROCESSOR = "module", "preprocessor"  # folders of an artifact
 
@@ -45,6 +45,9 @@ class Hub(Backbone):
             raise ValueError("has a preprocessor, which is of texts, but reads image")
         if self.trainable and self.signature is not None:
             raise ValueError(f"signature {self.signature} cannot be trained; leave one of signature and trainable out")
+        for handle in self._handles().values():
+            if handle.startswith(WEB) and in_the_clear(handle):
+                raise ValueError(f"{handle} {CLEAR}; use https://")
         return self
 
     @property
@@ -63,7 +66,7 @@ class Hub(Backbone):
         return pair if self.preprocessor is None else pair | {PREPROCESSOR: self.preprocessor}
 
     def inputs(self) -> list[str]:
-        """Return the modules, but for those tensorflow_hub downloads."""
+        """Return the modules, but for those that are downloaded."""
         return [handle for handle in self._handles().values() if not handle.startswith(WEB)]
 
     def files(self) -> list[str]:

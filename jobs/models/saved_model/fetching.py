@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.models.saved_model.graph import check
 
-WEB = ("https://", "http://")  # downloaded by tensorflow_hub itself
+WEB = ("https://", "http://")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+CLEAR = "is not encrypted: what comes from there can be exchanged on its way"
+
+
+def in_the_clear(address: str) -> bool:
+    """Say whether what comes from the web address can be exchanged on its way."""
+    parts = urlsplit(address)
+    return parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK)
 
 
 def keep(handle: str, target: Path) -> None:
     """Copy the SavedModel that `handle` names to `target`.
 
-    A handle is a folder, a URI of one, or a web address that tensorflow_hub downloads. RequestError when nothing is
-    there, it is no SavedModel, or its graph touches files or runs Python.
+    A handle is a folder, a URI of one, or a web address, which is asked each time. RequestError when nothing is there,
+    it is no SavedModel, or its graph touches files or runs Python.
     """
-    source = _downloaded(handle) if handle.startswith(WEB) else _fetched(handle)
-    check(source, handle)
-    shutil.rmtree(target, ignore_errors=True)  # an attempt that was killed may have begun it
-    shutil.copytree(source, target)
+    with tempfile.TemporaryDirectory() as fresh:  # which nobody else can put anything into
+        if handle.startswith(WEB):
+            from jobs.models.saved_model.downloading import download
+
+            download(handle, source := Path(fresh) / "module")
+        else:
+            source = _fetched(handle)
+        check(source, handle)
+        shutil.rmtree(target, ignore_errors=True)  # an attempt that was killed may have begun it
+        shutil.copytree(source, target)
 
 
 def _fetched(handle: str) -> Path:
@@ -36,15 +52,3 @@ def _fetched(handle: str) -> Path:
 
 def _missing(handle: str) -> RequestError:
     return RequestError(handle, "does not exist", "the folder of a SavedModel, or a TensorFlow Hub handle")
-
-
-def _downloaded(handle: str) -> Path:
-    import tarfile
-
-    import tensorflow_hub as hub
-
-    try:
-        return Path(hub.resolve(handle))
-    except (OSError, RuntimeError, ValueError, tarfile.TarError) as error:
-        remedy = "mend the handle, or download the module elsewhere and name its folder"
-        raise RequestError(handle, f"could not be downloaded ({error})", remedy=remedy) from None

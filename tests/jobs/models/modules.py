@@ -79,3 +79,28 @@ def sources(root: Path) -> Folder:
     with folder.filling() as path:
         prepare(DatasetJob.model_validate(job), path, lambda event: None).save(folder)
     return folder
+
+
+def older_module(folder: Path, call: Any, assets: list[str] | None = None) -> Path:
+    """Export, in the older format without objects, what `call` makes of images `x`: (features, init op or None).
+
+    A variable is part of it, so that there is a checkpoint; `assets` are the paths of files it reads when it starts.
+    """
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 8, 8, 1], name="x")
+        scale = v1.get_variable("scale", initializer=2.0, use_resource=True)
+        for path in assets or []:
+            v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, tf.constant(path, name="asset"))
+        features, start = call(x * scale)
+        session.run(v1.global_variables_initializer())
+        builder = v1.saved_model.Builder(str(folder))
+        signature = v1.saved_model.predict_signature_def({"x": x}, {"features": features})
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], {"serving_default": signature}, main_op=start,
+            assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+        )  # fmt: skip
+        builder.save()
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -185,13 +186,12 @@ def test_a_graph_that_reads_files_is_refused_before_it_is_loaded(digits: Folder,
 
     folder = signature_module(tmp_path / "spy", call, tf.TensorSpec([None, 8, 8, 1], tf.float32, "x"))
     assert refusal(folder, digits, tmp_path) == (
-        "…/spy: holds the op ReadFile, which reads or writes files, or runs Python, wherever the module is used, "
+        "…/spy: holds the op ReadFile, which reaches files, the network or Python wherever the module is used, "
         "wanted a graph of tensor operations; export the module without it"
     )
 
 
 def test_a_module_is_downloaded_by_its_handle(digits: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
     module = image_module(tmp_path / "image")
     (tmp_path / "served").mkdir()
     with tarfile.open(tmp_path / "served" / "features", "w:gz") as archive:
@@ -203,6 +203,8 @@ def test_a_module_is_downloaded_by_its_handle(digits: Folder, tmp_path: Path, mo
         backbone = Hub(module=f"{address}/features", reads="image")
         assert backbone.inputs() == []
         assert features(backbone, digits, tmp_path).shape == (None, 128)
+        monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))  # where anybody may have put something
+        module.rename(tmp_path / hashlib.sha1(f"{address}/nothing".encode()).hexdigest())
         said = refusal(f"{address}/nothing", digits, tmp_path)
         server.shutdown()
     assert said == (

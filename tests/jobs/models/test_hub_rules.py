@@ -59,6 +59,12 @@ def test_fields_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     file.write_text(DEFINITION.replace("reads: image", "reads: image, trainable: true, signature: serving_default"))
     with pytest.raises(DefinitionError, match="signature serving_default cannot be trained"):
         load(file)
+    file.write_text(DEFINITION.replace(str(GUESSLANG), "http://modules.example/text"))
+    with pytest.raises(DefinitionError) as caught:
+        load(file)
+    assert "http://modules.example/text is not encrypted: what comes from there can be exchanged on its way; " in str(
+        caught.value
+    )
     file.write_text(DEFINITION.replace(str(GUESSLANG), "nowhere"))
     with pytest.raises(DefinitionError, match="nowhere does not exist"):
         load(file)
