@@ -22,6 +22,7 @@ from jobs.fit import fit
 from jobs.models.model import ModelSpec, build, build_to_train, load_weights, read_weights
 from jobs.models.weights.wholes import uncut
 from jobs.product import Product, golden_of, write_model
+from jobs.recipe import Recipe
 from jobs.runtime.inputs import as_read
 from jobs.strategies.strategy import Strategy
 from jobs.techniques.technique import Context, Teaches, Technique
@@ -105,14 +106,19 @@ class Chain:
         self.held = replace(self.held, weights=weights)
 
     def _tuned(self, index: int, technique: Technique, teacher: Held) -> tuple[Link, Weights]:
+        from jobs.optimizers import at_hand, precision
+
+        assert isinstance(technique, Recipe), "what is tuned says how"
+        technique = at_hand(technique)
         recipe, kind = technique.recipe(), str(technique.model_dump()["kind"])
         assert recipe is not None
         train, validation = feeds_of(self.dataset, self.held.preprocess, self.held.folder, recipe, self.engine.held)
         answers = self._answers(teacher, recipe.batch_size) if isinstance(technique, Teaches) else {}
         train.teacher = answers.get("train", train.teacher)
-        with self.engine.scope(), uncut(not technique.whole):
+        with self.engine.scope(), uncut(not technique.whole), precision(recipe.precision):
             model = self.held.built(len(self.classes), recipe.seed)
             training = technique.prepare(model, self.context(index, recipe.epochs * train.steps))
+        training.scales_loss = recipe.precision == "mixed_float16"
         training.l1, training.l2 = self.held.spec.l1, self.held.spec.l2
         training.label_smoothing = recipe.label_smoothing
         training.class_weights = class_weights(recipe, self.classes, train.rows.y)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 import tf_keras as keras
@@ -16,6 +16,7 @@ import tf_keras as keras
 from jobs.models.weights.wholes import KERNELS, PART
 from jobs.recipe import Recipe, TrainRecipe
 
+Trained = TypeVar("Trained", bound=Recipe)
 DROPS, DROP = (0.5, 0.75), 0.1
 NOT_DECAYED = rf"^(?!.*({KERNELS})({PART})?(:0)?$)"  # biases and normalisation; keras searches names with it
 
@@ -52,7 +53,10 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
 
 
 def optimizer_of(recipe: Recipe, train_steps: int, peak: float | None = None) -> Any:
-    """Make the optimizer; its rate follows the recipe's schedule over `train_steps`, scaled with the batch if asked."""
+    """Make the optimizer; its rate follows the recipe's schedule over `train_steps`, scaled with the batch if asked.
+
+    In float16 it scales the loss.
+    """
     average = recipe.ema if isinstance(recipe, TrainRecipe) else None
     options = {
         "weight_decay": recipe.weight_decay or None,
@@ -67,19 +71,15 @@ def optimizer_of(recipe: Recipe, train_steps: int, peak: float | None = None) ->
         made = keras.optimizers.Adam(rate, **options)
     if recipe.weight_decay:
         made.exclude_from_weight_decay(var_names=[NOT_DECAYED])
-    return made
+    return Scaling(made) if recipe.precision == "mixed_float16" else made
 
 
 def train_optimizer_of(recipe: TrainRecipe, train_steps: int, in_head: Callable[[Any], bool]) -> Any:
-    """Make the optimizer of a training: with two rates when the recipe has two, scaling the loss in float16."""
-
-    def made(peak: float) -> Any:
-        plain = optimizer_of(recipe, train_steps, peak)
-        return Scaling(plain) if recipe.precision == "mixed_float16" else plain
-
+    """Make the optimizer of a training: with two rates when the recipe has two."""
+    head = optimizer_of(recipe, train_steps)
     if recipe.backbone_learning_rate is None:
-        return made(recipe.learning_rate)
-    return TwoRates(made(recipe.learning_rate), made(recipe.backbone_learning_rate), in_head)
+        return head
+    return TwoRates(head, optimizer_of(recipe, train_steps, recipe.backbone_learning_rate), in_head)
 
 
 class Scaling:
@@ -150,7 +150,13 @@ def rates_of(optimizer: Any) -> list[Rate]:
     return [plain._learning_rate]
 
 
-def precision_of(recipe: TrainRecipe, gpus: Sequence[Any]) -> str:
+def at_hand(recipe: Trained) -> Trained:
+    """Return `recipe` with the precision of the devices at hand."""
+    chosen = precision_of(recipe, tf.config.list_physical_devices("GPU"))
+    return recipe.model_copy(update={"precision": chosen})
+
+
+def precision_of(recipe: Recipe, gpus: Sequence[Any]) -> str:
     """Return the precision to train in: `auto` is mixed where every GPU has units for it (compute capability)."""
     if recipe.precision != "auto":
         return recipe.precision

@@ -45,6 +45,10 @@ class Recipe(Spec):
     augment: Annotated[
         list[Augment], Field(max_length=32, description="What is done to training rows, in this order")
     ] = []
+    precision: Annotated[
+        Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"],
+        Field(description="auto: mixed on GPUs that have it, float32 elsewhere; variables are always float32"),
+    ] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     checkpoint_every: Annotated[
         int | None,
@@ -97,10 +101,6 @@ class TrainRecipe(Recipe):
         float | None,
         Field(gt=0, lt=1, description="Momentum of the moving average of weights, which is judged and kept"),
     ] = None
-    precision: Annotated[
-        Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"],
-        Field(description="auto: mixed on GPUs that have it, float32 elsewhere; variables are always float32"),
-    ] = "auto"
 
     def head_recipe(self) -> TrainRecipe:
         """Return the recipe of the frozen epochs: the head's rate, no early end."""

@@ -52,11 +52,11 @@ class TrainWork:
 
     def __call__(self, engine: Any, keeper: Any) -> None:
         """Train in every worker; worker 0 writes the artifact."""
-        from jobs.optimizers import precision  # it imports TensorFlow, which the driver never does
+        from jobs.optimizers import at_hand, precision  # it imports TensorFlow, which the driver never does
 
         dataset = Dataset.load(self.data)
         folder, preprocess = preprocessing(self.model, dataset, keeper, "preprocess")
-        recipe = self._resolved()
+        recipe = at_hand(self.recipe)
         with engine.scope(), precision(recipe.precision):
             model = build_to_train(self.model, preprocess, len(dataset.classes), recipe.seed, folder)
         stage = Stage(self.model, dataset, preprocess, folder, engine, keeper)
@@ -73,15 +73,6 @@ class TrainWork:
         golden, facts = golden_of(dataset), recipe.model_dump(mode="json")
         product = Product(spec, stage.preprocess, dataset.classes, weights, self.strategy, golden, facts)
         write_model(self.out, stage.folder, product, history, dataset)
-
-    def _resolved(self) -> TrainRecipe:
-        """Return the recipe with the precision of the devices at hand."""
-        import tensorflow as tf
-
-        from jobs.optimizers import precision_of
-
-        chosen = precision_of(self.recipe, tf.config.list_physical_devices("GPU"))
-        return self.recipe.model_copy(update={"precision": chosen})
 
 
 @dataclass(frozen=True)

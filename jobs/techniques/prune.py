@@ -60,6 +60,8 @@ class Prune(Recipe, Technique):
         )
         wrapped = _wrap(model, schedule)
         layers = [layer for layer in wrapped.layers if _is_wrapped(layer)]
+        for layer in layers:
+            _mask_as_kept(layer)
 
         def advance(train_step: Any) -> None:
             for layer in layers:
@@ -107,6 +109,16 @@ def _is_wrapped(layer: Any) -> bool:
     from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
 
     return isinstance(layer, PruneLowMagnitude)
+
+
+def _mask_as_kept(layer: Any) -> None:
+    """Let masks act on variables as they are kept: in mixed precision each masking would round them to 16 bits."""
+    from tf_keras.src.mixed_precision.autocast_variable import AutoCastVariable
+
+    def kept(variable: Any) -> Any:
+        return variable._variable if isinstance(variable, AutoCastVariable) else variable
+
+    layer.pruning_obj._pruning_vars = [tuple(map(kept, parts)) for parts in layer.pruning_vars]
 
 
 def _wrap(model: Any, schedule: Any) -> Any:

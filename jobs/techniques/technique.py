@@ -44,7 +44,7 @@ class Technique(Choice):
         return self
 
     def recipe(self) -> Recipe | None:
-        """Return how the model is fine-tuned under the technique; None when it is not."""
+        """Return how the model is fine-tuned: the technique itself, when it is a Recipe; None when it is not tuned."""
         return None
 
     def legal(self, before: Sequence[Technique], backbone: Backbone, strategy: Strategy) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from cluster.gang import Role
 from cluster.resources import Resources
 from jobs.models.backbone import Backbone
-from jobs.recipe import Recipe, TrainRecipe
+from jobs.recipe import Recipe
 from jobs.spec import INCIDENTAL
 from jobs.strategies.strategy import Engine, Place, Strategy
 
@@ -83,9 +83,8 @@ class ParameterServer(Strategy):
 
     def refuses(self, backbone: Backbone, recipe: Recipe) -> Iterator[str]:
         """Refuse mixed precision, and modules that bring a graph of their own: neither was shown to work."""
-        precision = recipe.precision if isinstance(recipe, TrainRecipe) else "auto"
-        if precision not in ("auto", "float32"):
-            yield f"precision {precision} has not been trained with parameter servers; leave it out, or say float32"
+        if (asked := recipe.precision) not in ("auto", "float32"):
+            yield f"precision {asked} has not been trained with parameter servers; leave it out, or say float32"
         if not backbone.compressible:
             kind = backbone.model_dump()["kind"]
             yield f"a {kind} module brings its own graph, which has not been run with parameter servers"
