@@ -22,7 +22,6 @@ from jobs.fit import fit
 from jobs.models.model import ModelSpec, build, build_to_train, load_weights, read_weights
 from jobs.models.weights.wholes import uncut
 from jobs.product import Product, golden_of, write_model
-from jobs.recipe import Recipe
 from jobs.runtime.inputs import as_read
 from jobs.strategies.strategy import Strategy
 from jobs.techniques.technique import Context, Teaches, Technique
@@ -108,7 +107,6 @@ class Chain:
     def _tuned(self, index: int, technique: Technique, teacher: Held) -> tuple[Link, Weights]:
         from jobs.optimizers import at_hand, precision
 
-        assert isinstance(technique, Recipe), "what is tuned says how"
         technique = at_hand(technique)
         recipe, kind = technique.recipe(), str(technique.model_dump()["kind"])
         assert recipe is not None

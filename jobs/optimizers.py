@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -16,7 +16,6 @@ import tf_keras as keras
 from jobs.models.weights.wholes import KERNELS, PART
 from jobs.recipe import Recipe, TrainRecipe
 
-Trained = TypeVar("Trained", bound=Recipe)
 DROPS, DROP = (0.5, 0.75), 0.1
 NOT_DECAYED = rf"^(?!.*({KERNELS})({PART})?(:0)?$)"  # biases and normalisation; keras searches names with it
 
@@ -150,8 +149,8 @@ def rates_of(optimizer: Any) -> list[Rate]:
     return [plain._learning_rate]
 
 
-def at_hand(recipe: Trained) -> Trained:
-    """Return `recipe` with the precision of the devices at hand."""
+def at_hand(recipe: Any) -> Any:
+    """Return a recipe, or the technique that is one, with the precision of the devices at hand."""
     chosen = precision_of(recipe, tf.config.list_physical_devices("GPU"))
     return recipe.model_copy(update={"precision": chosen})
 

@@ -56,7 +56,7 @@ class TrainWork:
 
         dataset = Dataset.load(self.data)
         folder, preprocess = preprocessing(self.model, dataset, keeper, "preprocess")
-        recipe = at_hand(self.recipe)
+        recipe: TrainRecipe = at_hand(self.recipe)
         with engine.scope(), precision(recipe.precision):
             model = build_to_train(self.model, preprocess, len(dataset.classes), recipe.seed, folder)
         stage = Stage(self.model, dataset, preprocess, folder, engine, keeper)
