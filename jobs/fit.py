@@ -55,8 +55,8 @@ class Training:
     model: Any
     optimizer: Any
     seed: int
-    l1: float = 0.0
-    l2: float = 0.0
+    l1: Any = 0.0  # a number, or a variable
+    l2: Any = 0.0
     label_smoothing: float = 0.0
     class_weights: Sequence[float] | None = None
     scales_loss: bool = False
@@ -112,7 +112,8 @@ class Training:
         from jobs.models.model import penalised
 
         total = tf.zeros([])
-        for variable in penalised(self.model) if self.l1 or self.l2 else []:
+        acts = any(not isinstance(weight, float) or weight for weight in (self.l1, self.l2))
+        for variable in penalised(self.model) if acts else []:
             total += self.l1 * tf.reduce_sum(tf.abs(variable)) + self.l2 * tf.reduce_sum(tf.square(variable))
         return sum((penalty() for penalty in self.penalties), total)
 

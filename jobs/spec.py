@@ -21,6 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 Path = tuple[str | int, ...]
+Scalar = bool | int | float | str | None
 FAMILY = "x-family"  # stands in a JSON Schema for a family, whose members only the whole schema can list
 
 

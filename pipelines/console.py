@@ -118,6 +118,16 @@ def _retry(event: Mapping[str, Any]) -> str:
     return f"{event['retry']}{log}; restart {event['restart']}"
 
 
+def _trial(event: Mapping[str, Any]) -> str:
+    """Return how a trial of a sweep ended, or which one won."""
+    if "values" in event:
+        chosen = ", ".join(f"{name} {value}" for name, value in event["values"].items())
+        return f"best of '{event['best_of']}' is trial {event['trial']}: {chosen}"
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in event["measured"].items())
+    words = f"trial {event['trial']} of {event['trials']} {event['status']} after epoch {event['epochs']}"
+    return ": ".join(part for part in (words, event["failed"] or shown) if part)
+
+
 def _plain(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
@@ -126,6 +136,7 @@ def _plain(value: object) -> str:
 
 _KNOWN: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "start": _start,
+    "trial": _trial,
     "judged": _judged,
     "rows": _rows,
     "answered": lambda event: f"{event['url']} answered a real request: {event['answered']}",

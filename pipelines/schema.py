@@ -33,9 +33,10 @@ def json_schema() -> _Schema:
     for family in families.values():
         chosen = {kind: _name(references[member, "validation"]) for kind, member in family.members().items()}
         assert family.__name__ not in defs, f"a spec has the name of the family {family.__name__}"
-        defs[family.__name__] = {"anyOf": [{"$ref": _REF + name} for name in chosen.values()]}
+        arms = [{"$ref": _REF + name, "required": [family.tag]} for name in chosen.values()]
+        defs[family.__name__] = {"anyOf": arms}
         for kind, name in chosen.items():
-            _require_tag(defs[name], family.tag, kind)
+            defs[name]["properties"][family.tag] = {"const": kind}  # what tells this member from the others
     reached = _reached(root, defs)
     defs = {name: schema if name == "Param" else _open(schema) for name, schema in defs.items() if name in reached}
     defs[_PARAM] = {"type": "string", "pattern": r"^\$\{params\.[a-z][a-z0-9_-]*\}$"}
@@ -68,12 +69,6 @@ class _Generator(GenerateJsonSchema):
 
 def _name(reference: _Schema) -> str:
     return str(reference["$ref"]).removeprefix(_REF)
-
-
-def _require_tag(schema: _Schema, tag: str, kind: str) -> None:
-    """Make the tag the one thing that tells this member from the others."""
-    schema["properties"][tag] = {"const": kind}
-    schema["required"] = sorted({*schema.get("required", ()), tag})
 
 
 def _reached(root: _Schema, defs: dict[str, _Schema]) -> set[str]:
@@ -118,6 +113,6 @@ def _open(schema: Any) -> Any:
 
 
 def _open_field(schema: _Schema) -> _Schema:
-    tag = set(schema) == {"const"}  # as `_require_tag` wrote it: a member is told by its tag, so that stays written out
+    tag = set(schema) == {"const"}  # a member is told by its tag, so that stays written out
     opened: _Schema = schema if tag else _open(schema)
     return opened

@@ -15,6 +15,7 @@ from jobs.data.augment import problems
 from jobs.job import Inputs, Job, Output, mismatch, ownerless, too_small
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
+from jobs.sweeping.trials import Trials
 from jobs.techniques import Teaches, Technique
 
 
@@ -29,6 +30,9 @@ class Compress(Job):
     data: Annotated[str, Ref(Dataset)]
     techniques: Annotated[list[Technique], Field(min_length=1, max_length=16)]
     strategy: Strategy = DEFAULT
+    best_of: Annotated[
+        Annotated[str, Ref(Trials)] | None, Field(description="A sweep: its winner's values replace this step's own")
+    ] = None
     keep: Annotated[int, INCIDENTAL, Field(ge=1, le=1000, description="Checkpoints kept")] = 2
 
     def resources(self) -> Resources:
@@ -84,7 +88,13 @@ class Compress(Job):
         return [path for learner in learners for path in learner.backbone.inputs()]
 
     def run(self, inputs: Inputs, out: Output) -> Model:
-        """Run the chain on the cluster."""
+        """Run the chain on the cluster, with the values of the trial that won if there was a sweep."""
+        if self.best_of is not None:
+            from jobs.sweeping.space import applied
+
+            chosen = inputs[self.best_of]
+            out.tell({"best_of": self.best_of, "trial": chosen.best, "values": chosen.values})
+            return applied(self, chosen.values, chain=True).model_copy(update={"best_of": None}).run(inputs, out)
         from jobs.compressing import CompressWork
         from jobs.strategies.ray_train import Group, run
 

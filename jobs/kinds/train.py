@@ -17,6 +17,7 @@ from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
+from jobs.sweeping.trials import Trials
 
 
 class Train(TrainRecipe, Job):
@@ -29,6 +30,9 @@ class Train(TrainRecipe, Job):
     data: Annotated[str, Ref(Dataset)]
     model: ModelSpec
     strategy: Strategy = DEFAULT
+    best_of: Annotated[
+        Annotated[str, Ref(Trials)] | None, Field(description="A sweep: its winner's values replace this step's own")
+    ] = None
     keep: Annotated[int, INCIDENTAL, Field(ge=1, le=1000, description="Checkpoints kept")] = 2
 
     def resources(self) -> Resources:
@@ -76,7 +80,13 @@ class Train(TrainRecipe, Job):
         return self.model.model_copy(update={"backbone": self.model.backbone.located(FilePath.cwd())})
 
     def run(self, inputs: Inputs, out: Output) -> Model:
-        """Train on the cluster."""
+        """Train on the cluster, with the values of the trial that won if there was a sweep."""
+        if self.best_of is not None:
+            from jobs.sweeping.space import applied
+
+            chosen = inputs[self.best_of]
+            out.tell({"best_of": self.best_of, "trial": chosen.best, "values": chosen.values})
+            return applied(self, chosen.values, chain=False).model_copy(update={"best_of": None}).run(inputs, out)
         from jobs.strategies.ray_train import Group, run
         from jobs.training import TrainWork
 

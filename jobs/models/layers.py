@@ -41,13 +41,24 @@ def key_for(name: str) -> Any:
     return tf.stack([tf.constant(own, tf.int32), place])
 
 
+class Dial:
+    """A number that may be turned between two trainings without tracing them again; no part of the model's weights."""
+
+    def __init__(self, value: float) -> None:
+        self.variable = tf.Variable(value, trainable=False)
+
+    def turn(self, value: float) -> None:
+        """Set it."""
+        self.variable.assign(value)
+
+
 @keras.utils.register_keras_serializable("espalier")
 class Dropout(keras.layers.Layer):  # type: ignore[misc]
     """Dropout (Srivastava et al., 2014) whose mask is a pure function of seed, name, train_step and replica."""
 
     def __init__(self, rate: float, **options: Any) -> None:
         super().__init__(**options)
-        self.rate = rate
+        self.rate: float | Dial = rate
 
     def mask_shape(self, inputs: Any) -> Any:
         """Return the shape of the mask, which is broadcast over `inputs`: here one draw a value."""
@@ -58,8 +69,10 @@ class Dropout(keras.layers.Layer):  # type: ignore[misc]
         key = key_for(self.name) if training and self.rate else None
         if key is None:
             return tf.identity(inputs)
-        kept = tf.random.stateless_uniform(self.mask_shape(inputs), key) >= self.rate
-        return tf.where(kept, inputs / (1 - self.rate), tf.zeros([], inputs.dtype))
+        rate: Any = self.rate.variable.read_value() if isinstance(self.rate, Dial) else self.rate
+        kept = tf.random.stateless_uniform(self.mask_shape(inputs), key) >= rate
+        scale = tf.cast(1 - rate, inputs.dtype)
+        return tf.where(kept, inputs / scale, tf.zeros([], inputs.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Return the fields the layer is rebuilt from."""

@@ -18,6 +18,7 @@ from jobs.models.weights.wholes import KERNELS, name_of, wholes
 from jobs.spec import Spec
 
 HEAD = "logits"
+HEAD_DROPOUT = "dropout"
 JOINT = "joint_"  # begins the names of layers that join two backbones: they learn with the head
 
 
@@ -47,7 +48,7 @@ def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0, 
     backbone = spec.backbone if folder is None else spec.backbone.located(folder)
     x = backbone.features(inputs, preprocess, seed)
     if spec.dropout:
-        x = Dropout(spec.dropout, name="dropout")(x)
+        x = Dropout(spec.dropout, name=HEAD_DROPOUT)(x)
     start = Named(seed).initializer(keras.initializers.GlorotUniform, HEAD)
     outputs = keras.layers.Dense(classes, kernel_initializer=start, name=HEAD)(x)
     return keras.Model(inputs, outputs, name="model")

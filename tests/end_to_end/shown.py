@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs.artifacts import Report
+from jobs.sweeping.trials import Trials, read_table
 from pipelines.find import artifact_at
 
 
@@ -23,5 +24,17 @@ def _fusion(store: Path) -> None:
     assert min(together[name]["accuracy"] for name in ("by_both", "small")) > max(alone) + 0.25
 
 
+def _sweep(store: Path) -> None:
+    """The file that is served is chosen by its own accuracy and bytes: the best float model's is too large."""
+    (folder,) = store.glob("*/fitting-*")
+    trials = artifact_at(str(folder), Trials)
+    rows = {row["number"]: row for row in read_table(trials.folder.fetch())}
+    assert trials.float_best is not None
+    assert trials.best != trials.float_best
+    assert rows[trials.best]["size_bytes"] <= 60_000 < rows[trials.float_best]["size_bytes"]
+    (page,) = store.glob("*/report-*/*/report.html")
+    assert f"By the float models alone trial {trials.float_best} would have won" in page.read_text()
+
+
 # By the definition's stem.
-SHOWN: dict[str, Callable[[Path], None]] = {"fusion": _fusion}
+SHOWN: dict[str, Callable[[Path], None]] = {"fusion": _fusion, "sweep": _sweep}

@@ -12,3 +12,4 @@ from jobs.report.sections.precision_recall import precision_recall as precision_
 from jobs.report.sections.promises import promises as promises
 from jobs.report.sections.scaling import scaling as scaling
 from jobs.report.sections.speed import speed as speed
+from jobs.report.sections.sweep import sweep as sweep

@@ -1,0 +1,179 @@
+"""The `sweep` job: trials of one training, and of what comes of it compressed, with some fields drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from cluster.resources import Resources
+from cluster.work import run_remote
+from jobs.job import Inputs, Job, Output
+from jobs.kinds.compress import Compress
+from jobs.kinds.train import Train
+from jobs.spec import INCIDENTAL, Path, Spec
+from jobs.strategies import DEFAULT, Strategy
+from jobs.sweeping.distributions import Distribution
+from jobs.sweeping.goals import TRAINED, Goals, Measure
+from jobs.sweeping.plan import Asked, Plan
+from jobs.sweeping.schedulers import Scheduler
+from jobs.sweeping.searchers import Searcher
+from jobs.sweeping.space import conditions, outside, value_at
+from jobs.sweeping.trials import Trials
+from jobs.techniques import Technique
+
+Goal = Annotated[list[Measure], Field(max_length=4)]
+
+
+class Compression(Spec):
+    """What is done to each trial's model before it is judged: the file that would be served is measured."""
+
+    techniques: Annotated[list[Technique], Field(min_length=1, max_length=16)]
+    strategy: Strategy = DEFAULT
+
+
+class Limits(Spec):
+    """What the winner must keep, measured on validation rows."""
+
+    accuracy: Annotated[float | None, Field(ge=0, le=1, description="At least")] = None
+    loss: Annotated[float | None, Field(gt=0, description="At most")] = None
+    size_bytes: Annotated[int | None, Field(gt=0, description="At most")] = None
+    p99_ms: Annotated[float | None, Field(gt=0, description="At most")] = None
+
+
+class Sweep(Job):
+    """Try the definition's own values, then others from `space`; trial 0 is always the definition as it stands.
+
+    Without `compress`, accuracy and loss are the float model's; with it, every measure is of the compressed file.
+    """
+
+    job: Literal["sweep"] = "sweep"
+    produces = Trials
+    retries_itself: ClassVar[bool] = False
+
+    train: Train
+    compress: Compression | None = None
+    space: Annotated[dict[str, Distribution], Field(min_length=1, max_length=64, description="By path to a field")]
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 16
+    maximise: Annotated[Goal, Field(description="Measures to raise, in order; accuracy if nothing is said")] = []
+    minimise: Annotated[Goal, Field(description="Measures to lower, in order, after those to raise")] = []
+    subject_to: Limits = Limits()
+    searcher: Searcher = Field(default_factory=lambda: Searcher.choose({"kind": "tpe"}))
+    scheduler: Scheduler = Field(default_factory=lambda: Scheduler.choose({"kind": "none"}))
+    concurrent: Annotated[
+        int | None, INCIDENTAL, Field(ge=1, description="Trials at once, at most; as many as the cluster holds")
+    ] = None
+
+    def goals(self) -> Goals:
+        """Return what is looked for."""
+        raised: dict[str, bool] = dict.fromkeys([*self.maximise], True)
+        raised |= dict.fromkeys([*self.minimise], False)
+        limits = self.subject_to.model_dump(exclude_none=True)
+        return Goals(raised or {"accuracy": True}, limits)
+
+    def asked(self) -> Asked:
+        """Return what a trial does, before anything is drawn."""
+        if self.compress is None:
+            return Asked(self.train, None)
+        fields = {name: getattr(self.compress, name) for name in type(self.compress).model_fields}
+        return Asked(self.train, Compress(model="trained", data=self.train.data, **fields))
+
+    def resources(self) -> Resources:
+        """Return what one trial holds: the least that a sweep needs."""
+        return self.asked().resources()
+
+    def processes(self) -> list[Resources]:
+        """Return what each process of a trial holds."""
+        return self.train.processes()
+
+    def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+        """Check the definition's own values, the space, the goals, and what the scheduler and the searcher can do."""
+        asked = self.asked()
+        yield from ((("train", *path), text) for path, text in asked.train.problems(steps))
+        if asked.compress is not None:
+            for path, text in asked.compress.problems({**steps, "trained": self.train}):
+                yield ("compress", *path), text
+            if (asked.train.strategy.workers > 1) != (asked.compress.strategy.workers > 1):
+                yield (
+                    ("compress", "strategy"),
+                    "must have one worker where train.strategy has one, several elsewhere",
+                )
+        sound = True
+        for place, text in self._space_problems(asked):
+            sound = False
+            yield place, text
+        yield from self._goal_problems()
+        if sound:
+            yield from self._way_problems(asked)
+
+    def _space_problems(self, asked: Asked) -> Iterator[tuple[Path, str]]:
+        for name, distribution in self.space.items():
+            owner = asked.owner(name)
+            if owner is None:
+                yield ("space", name), "lies in the compression, and the sweep has no compress"
+                continue
+            _, wrong = value_at(owner, name)
+            if wrong := wrong or outside(owner, name, distribution):
+                yield ("space", name), wrong
+        yield from ((("space", *path), text) for path, text in conditions(self.space))
+
+    def _goal_problems(self) -> Iterator[tuple[Path, str]]:
+        for field, wrong in (("maximise", TRAINED[1:]), ("minimise", TRAINED[:1])):
+            for index, name in enumerate(getattr(self, field)):
+                if name in wrong or (field == "maximise" and name not in TRAINED):
+                    yield (field, index), f"'{name}' is better the {'lower' if field == 'maximise' else 'higher'}"
+                if name in getattr(self, field)[:index]:
+                    yield (field, index), f"'{name}' is listed already"
+        goals = self.goals()
+        if self.compress is None:
+            for name in [*goals.raised, *goals.limits]:
+                if name not in TRAINED:
+                    yield (), f"'{name}' is measured of a file that is served: give the sweep a compress"
+
+    def _way_problems(self, asked: Asked) -> Iterator[tuple[Path, str]]:
+        scheduler, train = self.scheduler, self.train
+        for text in self.searcher.problems(self.space):
+            yield ("searcher",), text
+        for text in scheduler.problems(self.space, train.epochs):
+            yield ("scheduler",), text
+        if scheduler.kind != "none" and len(self.goals().raised) > 1:  # type: ignore[attr-defined]
+            yield ("scheduler",), "watches one measure, and the sweep has several goals"
+        if scheduler.kind != "none" and "epochs" in self.space:  # type: ignore[attr-defined]
+            yield ("scheduler",), "compares trials epoch by epoch, so 'epochs' cannot be drawn"
+        if scheduler.pauses and asked.nested:
+            yield ("scheduler",), "pauses trials, which only a strategy of one worker can"
+        if scheduler.waits and self.concurrent is not None:
+            yield ("concurrent",), f"cannot bound '{scheduler.kind}', which waits for many trials"  # type: ignore[attr-defined]
+        if scheduler.pauses and train.frozen_epochs:
+            yield ("scheduler",), "pauses trials, and takes none up again among its frozen_epochs"
+        for name, distribution in self.space.items() if scheduler.changes else ():
+            if not distribution.holds(value_at(self.train, name)[0]):
+                yield ("space", name), "must hold the definition's own value, which trial 0 begins with"
+
+    def digest(self, memo: Callable[[Any], str]) -> str:
+        """Return the digest of the weights that trials start from."""
+        asked = self.asked()
+        parts = [asked.train.digest(memo), asked.compress.digest(memo) if asked.compress is not None else ""]
+        return "\n".join(part for part in parts if part)
+
+    def plan(self, inputs: Inputs, out: Output) -> Plan:
+        """Return what the sweep's processes are given."""
+        asked, here = self.asked(), FilePath.cwd()
+        train = asked.train.model_copy(update={"model": asked.train.located()})
+        compress = asked.compress
+        if compress is not None:
+            located = [technique.located(here) for technique in compress.techniques]
+            compress = compress.model_copy(update={"techniques": located})
+        return Plan(
+            Asked(train, compress), self.space, self.goals(), self.searcher, self.scheduler, self.trials,
+            self.concurrent, inputs[self.train.data].folder, out.step, out.checkpoints,
+        )  # fmt: skip
+
+    def run(self, inputs: Inputs, out: Output) -> Trials:
+        """Run the trials that are left on the cluster; StepError when none of all finished, or keeps the limits."""
+        from jobs.sweeping.driving import run_sweep
+
+        run_remote(run_sweep, self.plan(inputs, out), out.folder, resources=Resources(), tell=out.tell, stop=out.stop)
+        return Trials.load(out.folder)

@@ -1,0 +1,195 @@
+"""Drives a sweep with Ray Tune, in a process of its own: trials are proposed, watched, kept in the journal.
+
+Tune's own snapshots are pickled, and never read: an interrupted sweep goes on from the journal, and what ended is told
+to the searcher again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import time
+from typing import Any
+
+from cluster.errors import StepError
+from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.work import Channel
+from jobs.sweeping.plan import Plan
+from jobs.sweeping.record import Journal, Trial
+from jobs.sweeping.schedulers import Watched
+from jobs.sweeping.schedulers.scheduler import DRAWN, ENDED, MEASURE
+from jobs.sweeping.space import Values, value_at
+from jobs.sweeping.summing_up import sum_up
+
+QUIET = {
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # what they would write is in the journal
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # of snapshots that are never read
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "16",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+}
+
+
+class Book:
+    """Asks the searcher for trials, tells it what came of them, and keeps that."""
+
+    def __init__(self, plan: Plan, tell: Channel) -> None:
+        self.plan, self.tell = plan, tell
+        self.journal = Journal(plan.checkpoints.child("trials"))
+        self.trials = {trial.number: trial for trial in self.journal.read(plan.identity())}
+        self.search = plan.searcher.search(plan.space, plan.goals, plan.trials)
+        for trial in self.trials.values():
+            self.search.replay(trial.values, trial.outcome())
+        self.next = 0
+        self.running: dict[int, _Running] = {}
+        self.started = time.time() - max((t.begun + t.seconds for t in self.trials.values()), default=0.0)
+
+    def own_values(self) -> Values:
+        """Return the definition's own values of the fields of the space."""
+        asked = self.plan.asked
+        return {name: value_at(owner, name)[0] for name in self.plan.space if (owner := asked.owner(name)) is not None}
+
+    def ask(self) -> dict[str, Any] | None:
+        """Return number and values of the next trial; None when there are no more."""
+        while self.next in self.trials:
+            self.next += 1
+        if self.next >= self.plan.trials:
+            return None
+        token: object = None
+        if self.next == 0:
+            values = self.own_values()
+        elif (asked := self.search.ask()) is None:
+            return None
+        else:
+            token, values = asked
+        number, self.next = self.next, self.next + 1
+        self.running[number] = _Running(number, values, token, time.time())
+        return {"number": number, "values": values}
+
+    def saw(self, number: int, result: dict[str, Any]) -> None:
+        """Take a result of a trial."""
+        self.running[number].take(result)
+
+    def ended(self, number: int, result: dict[str, Any] | None, died: bool) -> None:
+        """Take the end of a trial: by itself, by the scheduler, or because it failed or its process died."""
+        running = self.running.pop(number, None)
+        if running is None:
+            return
+        text = (result or {}).get(ENDED)
+        trial = self._trial(running, None if text is None else json.loads(text), died)
+        self.trials[trial.number] = trial
+        self.journal.write(trial)
+        if running.number == 0:
+            self.search.replay(trial.values, trial.outcome())
+        else:
+            self.search.tell(running.token, trial.outcome())
+        self.tell({"trial": trial.number, "trials": self.plan.trials} | self._words(trial))
+
+    def _trial(self, running: _Running, ended: dict[str, Any] | None, died: bool) -> Trial:
+        error, measured, status = "", {}, "stopped"
+        if died:
+            error, status = "its process died; see the worker's log", "failed"
+        elif ended is not None and "failed" in ended:
+            error, status = ended["failed"], "failed"
+        elif ended is not None:
+            measured, status = ended["measured"], "finished"
+            if any(not math.isfinite(value) for value in measured.values()):
+                error, measured, status = f"it measured {measured}", {}, "failed"
+        return Trial(
+            number=running.number,
+            values=running.values,
+            status=status,  # type: ignore[arg-type]
+            measured=measured,
+            curve=running.curve,
+            error=error,
+            seed=self.plan.asked.at(running.values).train.seed,
+            seconds=time.time() - running.begun,
+            begun=running.begun - self.started,
+        )
+
+    def _words(self, trial: Trial) -> dict[str, Any]:
+        shown = trial.measured or ({self.plan.goals.watched: trial.curve[-1]} if trial.curve else {})
+        first = trial.error.partition("\n")[0]
+        return {"status": trial.status, "epochs": len(trial.curve), "measured": shown, "failed": first}
+
+
+class _Running:
+    def __init__(self, number: int, values: Values, token: object, begun: float) -> None:
+        self.number, self.values, self.token, self.begun = number, values, token, begun
+        self.curve: list[float] = []
+
+    def take(self, result: dict[str, Any]) -> None:
+        """Take a result: of an epoch, or of how the trial ended."""
+        drawn = json.loads(result[DRAWN])
+        self.values, self.curve = drawn["values"], drawn["curve"]  # a scheduler may have changed them
+
+
+def run_sweep(plan: Plan, out: Folder, tell: Channel) -> None:
+    """Run the trials that are left, and write what all of them came to into `out`."""
+    import ray
+
+    os.environ.update(QUIET)
+    book = Book(plan, tell)
+    if book.trials:
+        tell({"resume": "sweep", "trials": len(book.trials)})
+    left = plan.trials - len(book.trials)
+    if left > 0:
+        held = ray.cluster_resources()
+        _tuned(plan, book, left, together(plan, Resources(held.get("CPU", 0), held.get("GPU", 0))))
+    sum_up(plan, [book.trials[number] for number in sorted(book.trials)], out)
+
+
+def together(plan: Plan, room: Resources) -> int:
+    """Return how many trials run at once: as many as the cluster can hold, and no more than was asked."""
+    fits = plan.asked.resources().times_in(room)
+    if fits < 1:
+        raise StepError("a trial", f"needs {plan.asked.resources()}", f"{room} or less")
+    return min(fits, plan.trials, plan.concurrent or plan.trials)
+
+
+def _tuned(plan: Plan, book: Book, left: int, at_once: int) -> None:
+    from ray import tune
+
+    from jobs.sweeping.asking import TRIAL, Asking, Watching
+    from jobs.sweeping.trainable import TrialProcess
+
+    random.seed(plan.searcher.seed)
+    goals, train = plan.goals, plan.asked.train
+    watched = Watched(
+        goals.raised.get(goals.watched, goals.watched == "accuracy"), train.epochs, plan.space, train.seed
+    )
+    held = Resources() if plan.asked.nested else plan.asked.resources()
+    place = plan.checkpoints.child("tune")
+    if plan.scheduler.changes:  # Tune lets such a scheduler have no searcher: all trials begin at once, or take turns
+        population = [asked for _ in range(left) if (asked := book.ask()) is not None]
+        space: dict[str, Any] = {TRIAL: tune.grid_search(population)}
+        proposed: dict[str, Any] = {"max_concurrent_trials": at_once}
+    else:
+        under_way = left if plan.scheduler.waits else at_once  # what runs at once, the resources bound in any case
+        space, proposed = {}, {"search_alg": Asking(book, under_way), "num_samples": left}
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(TrialProcess, plan=plan), {"CPU": held.cpus, "GPU": held.gpus}),
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            metric=MEASURE,
+            mode="max" if watched.raised else "min",
+            scheduler=plan.scheduler.scheduler(watched),
+            reuse_actors=True,
+            **proposed,
+        ),
+        run_config=tune.RunConfig(
+            name=f"{plan.step}-{time.time_ns()}",
+            storage_path=str(place),
+            verbose=0,
+            callbacks=[Watching(book)],
+            failure_config=tune.FailureConfig(max_failures=0),
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        place.delete()

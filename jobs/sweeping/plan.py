@@ -1,0 +1,72 @@
+"""What every trial of a sweep shares: picklable, sent to its processes once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.folder import Folder
+from cluster.resources import Resources
+from jobs.kinds.compress import Compress
+from jobs.kinds.train import Train
+from jobs.spec import Scalar, Spec
+from jobs.sweeping.goals import Goals
+from jobs.sweeping.schedulers import Scheduler
+from jobs.sweeping.searchers import Searcher
+from jobs.sweeping.space import Space, in_chain, replaced
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a trial trains, and how it is compressed then, if it is."""
+
+    train: Train
+    compress: Compress | None
+
+    def owner(self, path: str) -> Spec | None:
+        """Return the specification that a path lies in."""
+        return self.compress if in_chain(path) else self.train
+
+    def at(self, values: Mapping[str, Scalar]) -> Asked:
+        """Return it with the fields at the paths replaced; ValidationError when that makes it wrong."""
+        chain = {path: value for path, value in values.items() if in_chain(path)}
+        train = {path: value for path, value in values.items() if path not in chain}
+        compress = replaced(self.compress, chain) if self.compress is not None and chain else self.compress
+        return Asked(replaced(self.train, train) if train else self.train, compress)
+
+    @property
+    def nested(self) -> bool:
+        """Whether a trial trains in a group of processes of its own, not in the trial's process."""
+        return self.train.strategy.resources() != self.train.strategy.train_resources()
+
+    def resources(self) -> Resources:
+        """Return what a trial holds."""
+        return self.train.strategy.resources()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep as its processes need it."""
+
+    asked: Asked
+    space: Space
+    goals: Goals
+    searcher: Searcher
+    scheduler: Scheduler
+    trials: int
+    concurrent: int | None
+    data: Folder
+    step: str
+    checkpoints: Folder  # outlives an attempt
+    runner: Callable[[Plan], Any] | None = None  # what runs trials in their processes; jobs/sweeping/trial.py
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a trial's result depends on, and what is drawn from what: a journal of another is of no use."""
+        chain = self.asked.compress
+        return {
+            "train": self.asked.train.model_dump(mode="json"),
+            "compress": None if chain is None else chain.model_dump(mode="json"),
+            "space": {name: distribution.model_dump(mode="json") for name, distribution in self.space.items()},
+            "goals": [dict(self.goals.raised), dict(self.goals.limits)],
+        }

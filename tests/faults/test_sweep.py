@@ -1,0 +1,84 @@
+"""A sweep among whose trials one raises, one comes to nothing and one dies, and whose driver is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.work import run_remote
+from jobs.sweeping.driving import run_sweep
+from jobs.sweeping.trials import Trials, read_table
+from tests.jobs.sweeping.synthetic import plan_of
+
+pytestmark = pytest.mark.cluster
+
+SEEDS = {
+    "seed": {"kind": "choice", "values": [0, 13, 666, 9, 5]},
+    "model.dropout": {"kind": "choice", "values": [0.9, 0.3]},
+}
+DRIVER = """
+import sys
+from pathlib import Path
+from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.session import connected
+from cluster.work import run_remote
+from jobs.sweeping.driving import run_sweep
+from tests.faults.test_sweep import SEEDS
+from tests.jobs.sweeping.synthetic import plan_of
+
+root = Path(sys.argv[1])
+with connected("local", cpus=2):
+    plan = plan_of(root, SEEDS, 10, searcher="grid")
+    run_remote(run_sweep, plan, Folder(str(root / "out")), resources=Resources(), tell=lambda event: None)
+"""
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_trials_that_fail_are_recorded_and_the_best_is_among_the_good(tmp_path: Path) -> None:
+    out = Folder(str(tmp_path / "out"))
+    plan = plan_of(tmp_path, SEEDS, 11, searcher="grid")
+    run_remote(run_sweep, plan, out, resources=Resources(), tell=lambda event: None)
+    trials, rows = Trials.load(out), read_table(out.fetch())
+    failed = {row["values"]["seed"]: row["error"] for row in rows if row["status"] == "failed"}
+    assert sorted(failed) == [9, 13, 666]
+    assert failed[13].startswith("the thirteenth seed is unlucky\nTraceback")
+    assert failed[666] == "it measured {'accuracy': nan, 'loss': nan}" or "accuracy': nan" in failed[666]
+    assert failed[9].startswith("its process died")
+    assert (trials.finished, trials.failed) == (5, 6)
+    assert trials.values == {"seed": 0, "model.dropout": 0.3}
+
+
+def test_a_sweep_whose_driver_was_killed_runs_no_finished_trial_again(tmp_path: Path) -> None:
+    environment = {**os.environ, "ESPALIER_SYNTHETIC": "slow"}
+    command = [sys.executable, "-c", DRIVER, str(tmp_path)]
+    driver = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    journal = tmp_path / "kept/trials"
+    try:
+        _wait_for(lambda: len(list(journal.glob("0*.json"))) >= 3)
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    kept = {file.name: file.read_text() for file in journal.glob("0*.json")}
+    assert 3 <= len(kept) < 10
+    subprocess.run(command, env=os.environ, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    assert all((journal / name).read_text() == text for name, text in kept.items())
+    rows = read_table(tmp_path / "out")
+    assert [row["number"] for row in rows] == list(range(10))
+    assert json.loads((tmp_path / "out/artifact.json").read_text())["type"] == "Trials"
+
+
+def _wait_for(ready: object, seconds: float = 90.0) -> None:
+    end = time.monotonic() + seconds
+    while not ready():  # type: ignore[operator]
+        assert time.monotonic() < end, "the sweep did not get on"
+        time.sleep(0.1)
