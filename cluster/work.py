@@ -78,10 +78,12 @@ def run_remote(
     resources: Resources,
     tell: Callable[[Event], None],
     stop: threading.Event | None = None,
+    ends: bool = False,
 ) -> Any:
     """Run `function(*args, tell=…)` in one worker process holding `resources`, and return what it returns.
 
-    A process that holds nothing, as one that looks after others, lives on the node of this one.
+    A process that holds nothing, as one that looks after others, lives on the node of this one. One that `ends` is not
+    kept for other work, with all it has loaded.
     `tell` receives, in order, the events the function sends; once it raises, it is warned of and told no more, for the
     work does not depend on who listens. When `stop` is set the process is ended and Stopped is
     raised. An EspalierError raised there is raised here as it is.
@@ -92,7 +94,7 @@ def run_remote(
     options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0, "runtime_env": _here()}
     if resources == Resources():
         options["scheduling_strategy"] = beside_us()
-    reference = ray.remote(_call).options(**options).remote(function, args, channel)
+    reference = ray.remote(max_calls=int(ends))(_call).options(**options).remote(function, args, channel)
     done: list[Any] = []
     try:
         while not done:

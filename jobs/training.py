@@ -11,6 +11,8 @@ import numpy as np
 
 from cluster.errors import StepError
 from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.work import Channel, run_remote
 from jobs.artifacts import Dataset, Epoch
 from jobs.checkpoints import Link, read_link, write_link
 from jobs.data.encode import encoded
@@ -52,11 +54,11 @@ class TrainWork:
 
     def __call__(self, engine: Any, keeper: Any) -> None:
         """Train in every worker; worker 0 writes the artifact."""
-        from jobs.optimizers import at_hand, precision  # it imports TensorFlow, which the driver never does
+        from jobs.optimizers import precision  # it imports TensorFlow, which the driver never does
 
         dataset = Dataset.load(self.data)
         folder, preprocess = preprocessing(self.model, dataset, keeper, "preprocess")
-        recipe: TrainRecipe = at_hand(self.recipe)
+        recipe = self._resolved()
         with engine.scope(), precision(recipe.precision):
             model = build_to_train(self.model, preprocess, len(dataset.classes), recipe.seed, folder)
         stage = Stage(self.model, dataset, preprocess, folder, engine, keeper)
@@ -67,12 +69,29 @@ class TrainWork:
             self.finish(stage, recipe, weights, history)
 
     def finish(self, stage: Stage, recipe: TrainRecipe, weights: dict[str, Any], history: list[Epoch]) -> None:
-        """Write the artifact, in worker 0."""
-        stage.keeper.tell({"start": "converting"})
+        """Write the artifact, in worker 0, or beside it, where the whole model may be too large for a worker."""
+        tell = stage.keeper.tell
+        tell({"start": "converting"})
         spec, dataset = self.model.resolved(stage.folder), stage.dataset
         golden, facts = golden_of(dataset), recipe.model_dump(mode="json")
         product = Product(spec, stage.preprocess, dataset.classes, weights, self.strategy, golden, facts)
-        write_model(self.out, stage.folder, product, history, dataset)
+        made = (self.out, stage.folder, product, history, dataset)
+        if self.strategy.divides_models:
+            run_remote(_write, *made, resources=Resources(), tell=tell, ends=True)
+        else:
+            write_model(*made)
+
+    def _resolved(self) -> TrainRecipe:
+        """Return the recipe with the precision of the devices at hand, in which the strategy can train."""
+        from jobs.optimizers import at_hand
+
+        recipe: TrainRecipe = at_hand(self.recipe)
+        trains = recipe.precision in self.strategy.precisions
+        return recipe if trains else recipe.model_copy(update={"precision": "float32"})
+
+
+def _write(*made: Any, tell: Channel) -> None:
+    write_model(*made)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from jobs.artifacts import Dataset
 from jobs.data import files
 from jobs.data.preprocess import Preprocess
+from jobs.models.sharding import Sharding
 from jobs.spec import Choice
 
 if TYPE_CHECKING:
@@ -22,9 +23,14 @@ class Backbone(Choice):
     smallest: ClassVar[int] = 1  # pixels a side of an image it reads
     compressible: ClassVar[bool] = True  # False: its layers cannot be rebuilt around, the file can be quantized
     normalises_batches: ClassVar[bool] = False  # its layers take means over the rows of a batch, and keep averages
+    sharding: ClassVar[Sharding] = Sharding()  # how its layers divide over workers; without a rule, none does
     runtime: ClassVar[Literal["litert", "tensorflow"]] = (
         "litert"  # what runs the served file; replicas have LiteRT only
     )
+
+    def divided_sizes(self) -> dict[str, int]:
+        """Return the sizes that `sharding` divides, by field, as far as they are known before training starts."""
+        return {}
 
     def inputs(self) -> list[str]:
         """Return the paths and URIs of what it reads when training starts, such as pretrained weights."""

@@ -14,6 +14,7 @@ from jobs.data import files
 from jobs.data.preprocess import Preprocess, WordPieces
 from jobs.models.backbone import Backbone
 from jobs.models.checkpoint import Checkpoint, Sizes
+from jobs.models.sharding import Sharding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,11 @@ class Bert(Backbone):
 
     kind: Literal["bert"] = "bert"
     modality = "text"
+    sharding = Sharding(  # attention by heads, feed-forward by columns, then rows: the layers' names are the encoder's
+        columns=("_query", "_key", "_value", "_intermediate", "pooler"),
+        rows=("_attention", "_output"),
+        widths=("words", "positions"),
+    )
     size: Annotated[Literal["tiny", "mini", "small", "base"] | None, Field(description="Default: mini")] = None
     layers: Annotated[int | None, Field(ge=1, le=96)] = None
     width: Annotated[int | None, Field(ge=4, le=8_192)] = None
@@ -65,6 +71,12 @@ class Bert(Backbone):
         if self.weights is not None and len(given) < len(OWN):
             return self._checkpoint().config.sizes()
         return SIZES[self.size or "mini"].model_copy(update=given)
+
+    def divided_sizes(self) -> dict[str, int]:
+        """Return width, heads and feed_forward; of weights at a URI, what the fields say of them."""
+        unread = self.weights is not None and (files.is_uri(self.weights) or not files.exists(self.weights))
+        sizes = self._given() if unread else self.sizes().model_dump()
+        return {name: size for name, size in sizes.items() if name in ("width", "heads", "feed_forward")}
 
     def _checkpoint(self) -> Checkpoint:
         """Open the weights' folder; RequestError when it is of other sizes than the fields say."""

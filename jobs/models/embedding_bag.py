@@ -10,6 +10,7 @@ from pydantic import Field
 from jobs.artifacts import Dataset
 from jobs.data.preprocess import Preprocess, WordPieces
 from jobs.models.backbone import Backbone
+from jobs.models.sharding import Sharding
 
 
 class EmbeddingBag(Backbone):
@@ -17,9 +18,14 @@ class EmbeddingBag(Backbone):
 
     kind: Literal["embedding_bag"] = "embedding_bag"
     modality = "text"
+    sharding = Sharding(widths=("embedding",))
     vocabulary: Annotated[int, Field(ge=100, le=200_000)] = 20_000
     length: Annotated[int, Field(ge=4, le=4_096, description="Word pieces a text is cut or padded to")] = 128
     width: Annotated[int, Field(ge=4, le=1_024)] = 32
+
+    def divided_sizes(self) -> dict[str, int]:
+        """Return the embedding's width."""
+        return {"width": self.width}
 
     def preprocess(self, dataset: Dataset, folder: Path) -> Preprocess:
         """Train a WordPiece vocabulary on the training split."""

@@ -25,7 +25,7 @@ class Positions(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """Count the positions; they are the same for every row."""
-        return tf.range(inputs.shape[1])[None]
+        return tf.expand_dims(tf.range(inputs.shape[1]), 0)
 
 
 @keras.utils.register_keras_serializable("espalier")
@@ -34,7 +34,7 @@ class Padding(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """Return `float32[rows, 1, 1, length]`."""
-        return tf.where(tf.equal(inputs, 0), PADDED, 0.0)[:, None, None]
+        return tf.reshape(tf.where(tf.equal(inputs, 0), PADDED, 0.0), [-1, 1, 1, inputs.shape[1]])
 
 
 @keras.utils.register_keras_serializable("espalier")
@@ -112,8 +112,8 @@ class MeanOfTokens(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """Return the mean: attention with equal scores, which an int8 file can compute, where it cannot divide."""
         x, padding = inputs
-        shares = tf.nn.softmax(tf.cast(padding, tf.float32)[:, 0])
-        return tf.matmul(tf.cast(shares, x.dtype), x)[:, 0]
+        shares = tf.nn.softmax(tf.squeeze(tf.cast(padding, tf.float32), 1))
+        return tf.squeeze(tf.matmul(tf.cast(shares, x.dtype), x), 1)
 
 
 @keras.utils.register_keras_serializable("espalier")

@@ -7,7 +7,7 @@ while it traces, so a resumed run draws what an unbroken one would have.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -18,6 +18,7 @@ import tf_keras as keras
 NORM_MOMENTUM = 0.9  # short trainings and fine-tunings end before Keras's 0.99 has forgotten where they began
 
 _KEY: ContextVar[tuple[Any, Any, int] | None] = ContextVar("draw_key", default=None)
+_DRAWN: ContextVar[Callable[[Any], Any]] = ContextVar("drawn", default=lambda drawn: drawn)
 
 
 @contextmanager
@@ -28,6 +29,16 @@ def draws(train_step: Any, replica: Any, seed: int) -> Iterator[None]:
         yield
     finally:
         _KEY.reset(token)
+
+
+@contextmanager
+def drawing(drawn: Callable[[Any], Any]) -> Iterator[None]:
+    """Pass what is drawn for masks through `drawn`, which places it over devices and changes no value."""
+    token = _DRAWN.set(drawn)
+    try:
+        yield
+    finally:
+        _DRAWN.reset(token)
 
 
 def key_for(name: str) -> Any:
@@ -70,7 +81,7 @@ class Dropout(keras.layers.Layer):  # type: ignore[misc]
         if key is None:
             return tf.identity(inputs)
         rate: Any = self.rate.variable.read_value() if isinstance(self.rate, Dial) else self.rate
-        kept = tf.random.stateless_uniform(self.mask_shape(inputs), key) >= rate
+        kept = _DRAWN.get()(tf.random.stateless_uniform(self.mask_shape(inputs), key)) >= rate
         scale = tf.cast(1 - rate, inputs.dtype)
         return tf.where(kept, inputs / scale, tf.zeros([], inputs.dtype))
 

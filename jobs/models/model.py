@@ -14,11 +14,13 @@ from pydantic import Field
 from cluster.errors import RequestError
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces
 from jobs.models.backbone import Backbone
+from jobs.models.sharding import Sharding, dividing
 from jobs.models.weights.wholes import KERNELS, name_of, wholes
 from jobs.spec import Spec
 
 HEAD = "logits"
 HEAD_DROPOUT = "dropout"
+HEAD_DIVIDES = Sharding(rows=(HEAD,))  # features are many, classes may be two
 JOINT = "joint_"  # begins the names of layers that join two backbones: they learn with the head
 
 
@@ -46,11 +48,12 @@ def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0, 
 
     inputs = _inputs(keras, preprocess)
     backbone = spec.backbone if folder is None else spec.backbone.located(folder)
-    x = backbone.features(inputs, preprocess, seed)
-    if spec.dropout:
-        x = Dropout(spec.dropout, name=HEAD_DROPOUT)(x)
-    start = Named(seed).initializer(keras.initializers.GlorotUniform, HEAD)
-    outputs = keras.layers.Dense(classes, kernel_initializer=start, name=HEAD)(x)
+    with dividing(backbone.sharding + HEAD_DIVIDES):
+        x = backbone.features(inputs, preprocess, seed)
+        if spec.dropout:
+            x = Dropout(spec.dropout, name=HEAD_DROPOUT)(x)
+        start = Named(seed).initializer(keras.initializers.GlorotUniform, HEAD)
+        outputs = keras.layers.Dense(classes, kernel_initializer=start, name=HEAD)(x)
     return keras.Model(inputs, outputs, name="model")
 
 

@@ -12,6 +12,7 @@ Strategy.found_in(
         "data_parallel": "jobs.strategies.data_parallel",
         "federated": "jobs.strategies.federated.federated",
         "parameter_server": "jobs.strategies.parameter_server.parameter_server",
+        "model_parallel": "jobs.strategies.model_parallel.model_parallel",
         "single": "jobs.strategies.single",
     }
 )

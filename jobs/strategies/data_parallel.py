@@ -96,6 +96,11 @@ class DataParallel(Strategy):
         implementation = known.CommunicationImplementation[self.collectives.upper()]
         return known.CommunicationOptions(implementation=implementation)
 
+    def environment(self, addresses: list[str], rank: int) -> dict[str, str]:
+        """Return TF_CONFIG."""
+        task = {"type": "worker", "index": rank}
+        return {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
+
     def engine(self) -> Engine:
         """Join the other workers named in TF_CONFIG: as many as there are by now."""
         import tensorflow as tf

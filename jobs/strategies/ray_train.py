@@ -1,12 +1,11 @@
 """Meets Ray Train: starts a group of workers, joins them for TensorFlow, starts them again. Keeping is in keeping.py.
 
-Neither the driver nor Train's controller imports TensorFlow: the backend here only writes TF_CONFIG, and the training
+Neither the driver nor Train's controller imports TensorFlow: the backend here only sets variables, and the training
 function imports what it needs once it runs in a worker.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import traceback
@@ -30,6 +29,7 @@ from jobs.job import Output
 from jobs.strategies.devices import set_up_devices
 from jobs.strategies.failing import blamed
 from jobs.strategies.keeping import TrainKeeper
+from jobs.strategies.memory import held_to
 from jobs.strategies.snapshots import set_aside_damaged
 from jobs.strategies.strategy import Engine, Strategy
 
@@ -55,7 +55,9 @@ class Group:
 
 @dataclass
 class TensorFlowCluster(BackendConfig):  # type: ignore[misc]
-    """Writes TF_CONFIG into every worker, so that their TensorFlow processes find each other."""
+    """Sets in every worker the variables by which their TensorFlow processes find each other."""
+
+    strategy: Strategy
 
     @property
     def backend_cls(self) -> type[Backend]:
@@ -66,7 +68,8 @@ class TensorFlowCluster(BackendConfig):  # type: ignore[misc]
 class _TensorFlowBackend(Backend):  # type: ignore[misc]
     def on_start(self, worker_group: Any, backend_config: TensorFlowCluster) -> None:
         addresses = worker_group.execute(_free_address)
-        ray.get([worker_group.execute_single_async(rank, _join, addresses, rank) for rank in range(len(worker_group))])
+        found = [backend_config.strategy.environment(addresses, rank) for rank in range(len(worker_group))]
+        ray.get([worker_group.execute_single_async(rank, _set, own) for rank, own in enumerate(found)])
 
 
 def _free_address() -> str:
@@ -77,9 +80,8 @@ def _free_address() -> str:
         return f"{ray.util.get_node_ip_address()}:{probe.getsockname()[1]}"
 
 
-def _join(addresses: list[str], rank: int) -> None:
-    task = {"type": "worker", "index": rank}
-    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+def _set(variables: dict[str, str]) -> None:
+    os.environ.update(variables)
 
 
 def run(group: Group, out: Output) -> None:
@@ -98,7 +100,7 @@ def run_group(group: Group, tell: Channel) -> None:
     trainer = DataParallelTrainer(
         _worker,
         train_loop_config={"group": group, "tell": tell},
-        backend_config=TensorFlowCluster() if strategy.needs_cluster_config else BackendConfig(),
+        backend_config=TensorFlowCluster(strategy) if strategy.needs_cluster_config else BackendConfig(),
         scaling_config=ray.train.ScalingConfig(
             num_workers=least if least == most else (least, most),
             elastic_resize_monitor_interval_s=strategy.looks_for_room_every(),
@@ -160,14 +162,15 @@ class Restarts(ray.train.UserCallback):  # type: ignore[misc]
 
 def _worker(config: dict[str, Any]) -> None:
     group: Group = config["group"]
-    set_up_devices(group.strategy.train_resources().cpus, group.strategy.gpu_memory_mb())
-    context = ray.train.get_context()
-    place = group.checkpoints.child(group.name)
-    keeper = TrainKeeper(group.strategy, place, context.get_world_rank(), config["tell"])
-    if group.strategy.most_train_workers() > group.strategy.train_workers():
+    strategy, context = group.strategy, ray.train.get_context()
+    set_up_devices(strategy.train_resources().cpus, strategy.gpu_memory_mb())
+    place, rank = group.checkpoints.child(group.name), context.get_world_rank()
+    keeper = TrainKeeper(strategy, place, rank, config["tell"])
+    if strategy.most_train_workers() > strategy.train_workers():
         keeper.tell({"workers": context.get_world_size()})
     try:
-        group.strategy.drive(group.work, keeper, group.name)
+        with held_to(strategy.memory_limit(), strategy.train_worker(rank)):
+            strategy.drive(group.work, keeper, group.name)
     except Exception as error:
         error.add_note(traceback.format_exc())  # it is pickled, and the traceback lost, on its way to Restarts
         raise

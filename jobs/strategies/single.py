@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from jobs.strategies.strategy import Engine, Strategy
+from jobs.strategies.strategy import Engine, Limited
 
 
-class Single(Strategy):
+class Single(Limited):
     """One worker process."""
 
     kind: Literal["single"] = "single"

@@ -80,9 +80,11 @@ class Strategy(Choice):
     the others as a gang of its own (`cluster/gang.py`).
     """
 
-    needs_cluster_config: ClassVar[bool] = False
+    needs_cluster_config: ClassVar[bool] = False  # the processes find each other by `environment`
     has_coordinator: ClassVar[bool] = False
+    divides_models: ClassVar[bool] = False  # a model may be too large for a worker to hold as a whole
     whole_epochs: ClassVar[bool] = False  # `train` takes an epoch in one call: no checkpoint is kept within one
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "mixed_bfloat16", "mixed_float16")  # that it trains in
 
     workers: Annotated[int, Field(ge=1, le=4096, description="Worker processes")] = 1
     cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
@@ -124,6 +126,14 @@ class Strategy(Choice):
         """Return how much of each GPU's memory a worker may take; None: as it comes to need it."""
         return None
 
+    def memory_limit(self) -> int | None:
+        """Return the bytes that tensors may take in a worker of Ray Train; None for what there is."""
+        return None
+
+    def environment(self, addresses: list[str], rank: int) -> dict[str, str]:
+        """Return the variables by which the process of `rank` finds the others, which are to listen on `addresses`."""
+        return {}
+
     def engine(self) -> Engine:
         """Make the engine, in a worker, before anything else of TensorFlow runs there."""
         raise NotImplementedError
@@ -154,3 +164,19 @@ class Strategy(Choice):
     def refuses(self, backbone: Backbone, recipe: Recipe) -> Iterator[str]:
         """Yield each reason why `backbone` cannot be trained as `recipe` says under this strategy."""
         yield from ()
+
+
+class Limited(Strategy):
+    """The strategies that hold a worker's tensors to a limit."""
+
+    memory_per_worker: Annotated[
+        int | None, INCIDENTAL, Field(ge=2**20, description="Bytes that tensors may take in a worker at once")
+    ] = None
+
+    def memory_limit(self) -> int | None:
+        """Return `memory_per_worker`."""
+        return self.memory_per_worker
+
+    def gpu_memory_mb(self) -> int | None:
+        """Return the limit in MiB."""
+        return None if self.memory_per_worker is None else self.memory_per_worker >> 20

@@ -46,6 +46,14 @@ def test_events_come_in_order_and_the_result_from_another_process(ray_cluster: N
     assert told == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
+def test_a_process_that_is_not_kept_ends_with_its_work(ray_cluster: None) -> None:
+    pid = run_remote(three_times, "n", resources=Resources(), tell=lambda event: None, ends=True)
+    end = time.monotonic() + 10
+    while os.path.exists(f"/proc/{pid}"):  # noqa: PTH110
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_who_listens_and_fails_is_warned_of_once_and_the_work_goes_on(ray_cluster: None) -> None:
     heard: list[dict[str, Any]] = []
 

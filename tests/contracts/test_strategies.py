@@ -38,6 +38,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {  # each holds three CPUs at most
         "cpus_of_coordinator": 0.7,
         "steps_per_closure": 2,
     },
+    "model_parallel": {"batch": 1, "model": 2},
     "single": {},
 }
 RACING = {"parameter_server"}  # workers of these update in an order of their own: no two trainings end alike
@@ -98,6 +99,19 @@ class Look:
         if epoch == 1:
             pids = training_processes(os.getppid())
             self.file.write_text(json.dumps({"pids": sorted(pids), "ports": sorted(ports(pids))}))
+
+
+@dataclass(frozen=True)
+class LookAndKill:
+    """Looks before it kills; picklable."""
+
+    look: Look
+    kill: KillOnce
+
+    def __call__(self, epoch: int) -> None:
+        if not self.kill.marker.exists():
+            self.look(epoch)
+        self.kill(epoch)
 
 
 @dataclass
@@ -190,10 +204,15 @@ def test_the_seed_is_honoured(trained: Trainings) -> None:
 
 
 def test_nothing_is_left_behind(trained: Trainings) -> None:
-    import ray
-
     seen = json.loads((trained.root / "seen.json").read_text())
     assert len(seen["pids"]) >= trained.strategy.workers
+    nothing_is_left(seen)
+
+
+def nothing_is_left(seen: dict[str, list[int]]) -> None:
+    """Assert that what `Look` saw has ended, with its ports, and that no placement group is there."""
+    import ray
+
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in seen["pids"]), "what trained has ended")
     assert not open_ports() & set(seen["ports"])
     states = {group["state"] for group in ray.util.placement_group_table().values()}
@@ -210,14 +229,17 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
 
 def test_a_training_killed_at_a_checkpoint_goes_on_and_ends_as_if_it_had_not_been(trained: Trainings) -> None:
     whole = trained.strategy.whole_epochs
+    look = Look(trained.root / "seen before the kill.json")
     after = KillOnce(rank=0, epoch=1, marker=trained.root / "killed")
-    within = KillWithin(rank=0, epoch=3, train_step=3, marker=trained.root / "killed within an epoch")
-    acting = DoAfterEpoch(trained.work("resumed", every=None if whole else 1), after.rank, after)
+    last = trained.strategy.train_workers() - 1
+    within = KillWithin(rank=last, epoch=3, train_step=3, marker=trained.root / "killed within an epoch")
+    acting = DoAfterEpoch(trained.work("resumed", every=None if whole else 1), after.rank, LookAndKill(look, after))
     events = trained.run(DoAfterSteps(acting, within.rank, within), "resumed", retries=2)
     first, *others = [(event["after_epoch"], event["train_step"]) for event in events if "resume" in event]
     assert first == (1, 0)
     assert others in ([[]] if whole else [[(2, 2)], [(2, 3)]])  # the last checkpoint was being written
     assert [epoch.epoch for epoch in trained.model("resumed").history] == [1, 2, 3]
+    nothing_is_left(json.loads(look.file.read_text()))
     if trained.kind in RACING:
         return
     wanted = trained.weights("unbroken")

@@ -27,6 +27,7 @@ SLOW = {  # run by make soak: make test runs one definition with texts and two w
     "folder",
     "huggingface",
     "parameter_server",
+    "model_parallel",
     "resnet50",
     "resnet50_v2",
     "strategies",

@@ -1,0 +1,1 @@
+"""Model parallelism: the layers of one model divided over workers (DTensor)."""
