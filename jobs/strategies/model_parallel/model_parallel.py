@@ -65,7 +65,9 @@ class ModelParallel(Limited):
         return Meshed(self.batch, self.model, int(os.environ[RANK]))
 
     def problems(self, batch_size: int) -> Iterator[str]:
-        """Check that the parts of a batch are of as many rows, and that a worker has a place's devices."""
+        """Check that there is something to divide, that parts of a batch are of as many rows, and the devices."""
+        if self.workers == 1:
+            yield "a mesh of one worker divides nothing; say kind: single"
         if batch_size < self.batch:
             yield f"{batch_size} rows a global batch do not divide into {self.batch} parts"
         elif left := batch_size % self.batch:

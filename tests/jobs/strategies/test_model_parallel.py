@@ -72,6 +72,7 @@ def test_what_does_not_divide_is_refused_before_anything_starts() -> None:
     assert problems(TINY, {"batch": 4, "model": 1}, batch_size=3) == [
         "3 rows a global batch do not divide into 4 parts"
     ]
+    assert problems(TINY, {"model": 1}) == ["a mesh of one worker divides nothing; say kind: single"]
     assert problems(TINY, {"batch": 4, "model": 1}, batch_size=62) == [
         "62 rows a global batch do not divide evenly into 4 parts; take 60 or 64"
     ]
