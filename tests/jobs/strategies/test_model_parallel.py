@@ -113,6 +113,7 @@ def train(data: Folder, root: Path, backbone: dict[str, Any], strategy: dict[str
     return Model.load(out)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 @pytest.mark.timeout(480)
 def test_a_model_too_large_for_one_worker_trains_on_two(ray_cluster: None, texts: Folder, tmp_path: Path) -> None:
