@@ -23,9 +23,11 @@ from jobs.fit import Training, best_epoch, fit
 from jobs.models.model import (
     ModelSpec,
     build_to_train,
+    dividing_rule,
     frozen_backbone,
     in_head,
     load_weights,
+    shapes_of,
     weights_of,
 )  # fmt: skip
 from jobs.product import Product, golden_of, write_model
@@ -61,6 +63,8 @@ class TrainWork:
         recipe = self._resolved()
         with engine.scope(), precision(recipe.precision):
             model = build_to_train(self.model, preprocess, len(dataset.classes), recipe.seed, folder)
+        if wrong := self.strategy.too_whole(dividing_rule(self.model), shapes_of(model)):
+            raise StepError("strategy", wrong, remedy="take a strategy that holds the model whole")
         stage = Stage(self.model, dataset, preprocess, folder, engine, keeper)
         history = stage.head_alone(model, recipe.head_recipe()) if recipe.frozen_epochs else []
         history = history + stage.train(model, recipe, 0, "train")

@@ -48,7 +48,7 @@ def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0, 
 
     inputs = _inputs(keras, preprocess)
     backbone = spec.backbone if folder is None else spec.backbone.located(folder)
-    with dividing(backbone.sharding + HEAD_DIVIDES):
+    with dividing(dividing_rule(spec)):
         x = backbone.features(inputs, preprocess, seed)
         if spec.dropout:
             x = Dropout(spec.dropout, name=HEAD_DROPOUT)(x)
@@ -99,6 +99,16 @@ def frozen_backbone(model: Any) -> Iterator[None]:
 def penalised(model: Any) -> list[Any]:
     """Return the variables that L1 and L2 act on, as weight decay does: not biases or normalisation."""
     return [v for v in model.trainable_variables if re.search(f"({KERNELS})$", name_of(v))]
+
+
+def dividing_rule(spec: ModelSpec) -> Sharding:
+    """Return which variables of a model divide over workers."""
+    return spec.backbone.sharding + HEAD_DIVIDES
+
+
+def shapes_of(model: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the model's whole weights by name."""
+    return {name: tuple(variable.shape) for name, variable in _by_name(model).items()}
 
 
 def weights_of(model: Any) -> dict[str, Any]:

@@ -6,10 +6,11 @@ products over the workers (Shoeybi et al., 2019): the two in turn need one sum a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import prod
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Sharding:
         if part == "kernel" and layer.endswith(self.rows):
             return 0
         return 1 if part == "embeddings" and layer.endswith(self.widths) else None
+
+    def share(self, shapes: Mapping[str, Sequence[int]]) -> float:
+        """Return the share of parameters that divide in variables of these names and shapes."""
+        total = sum(prod(shape) for shape in shapes.values())
+        divided = sum(prod(shape) for name, shape in shapes.items() if self.axis(name) is not None)
+        return divided / total if total else 0.0
 
 
 NOTHING = Sharding()

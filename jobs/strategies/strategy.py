@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
@@ -12,6 +12,7 @@ from pydantic import Field
 from cluster.resources import Resources
 from jobs.artifacts import Timing
 from jobs.models.backbone import Backbone
+from jobs.models.sharding import Sharding
 from jobs.recipe import Recipe
 from jobs.spec import INCIDENTAL, Choice
 
@@ -160,6 +161,10 @@ class Strategy(Choice):
         """Yield what is wrong with training on global batches of `batch_size` rows."""
         if batch_size < self.workers:
             yield f"{batch_size} rows a global batch cannot feed {self.workers} workers"
+
+    def too_whole(self, rule: Sharding, shapes: Mapping[str, Sequence[int]]) -> str:
+        """Say why a model of variables of these names and shapes cannot be trained; empty where it can."""
+        return ""
 
     def refuses(self, backbone: Backbone, recipe: Recipe) -> Iterator[str]:
         """Yield each reason why `backbone` cannot be trained as `recipe` says under this strategy."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from jobs.models.backbone import Backbone
+from jobs.models.sharding import Sharding
 from jobs.recipe import Recipe, TrainRecipe
 from jobs.strategies.strategy import Engine, Limited
 
 RANK = "DTENSOR_CLIENT_ID"
+LEAST = 0.5  # of the parameters must divide
 
 
 class ModelParallel(Limited):
@@ -75,6 +77,13 @@ class ModelParallel(Limited):
             yield f"{batch_size} rows a global batch do not divide evenly into {self.batch} parts; {near}"
         if self.gpus_per_worker > 1:
             yield f"{self.gpus_per_worker:g} GPUs a worker: a place in the mesh has one; raise model or batch instead"
+
+    def too_whole(self, rule: Sharding, shapes: Mapping[str, Sequence[int]]) -> str:
+        """Refuse a model of which under half divides: most of it would lie whole in every worker."""
+        share = rule.share(shapes)
+        if self.model == 1 or share >= LEAST:
+            return ""
+        return f"{share:.0%} of the model's parameters divide over workers, and {LEAST:.0%} must"
 
     def refuses(self, backbone: Backbone, recipe: Recipe) -> Iterator[str]:
         """Refuse what has no rule for dividing it, or what does not divide evenly."""

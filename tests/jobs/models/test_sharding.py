@@ -6,6 +6,7 @@ from jobs.models.bert import Bert
 from jobs.models.embedding_bag import EmbeddingBag
 from jobs.models.model import HEAD_DIVIDES
 from jobs.models.sharding import Sharding
+from jobs.strategies import Strategy
 
 COLUMNS, ROWS, WHOLE = 1, 0, None
 
@@ -49,3 +50,18 @@ def test_the_sizes_that_must_divide_are_those_of_the_fields_and_the_size() -> No
 def test_without_a_rule_nothing_divides() -> None:
     assert not Sharding().divides
     assert Sharding().axis("layer0_query/kernel") is WHOLE
+
+
+def test_the_share_that_divides_is_of_parameters() -> None:
+    shapes = {"words/embeddings": (10, 8), "words/gamma": (8,), "logits/kernel": (8, 3), "logits/bias": (3,)}
+    assert Sharding(widths=("words",)).share(shapes) == 80 / 115
+    assert Sharding().share(shapes) == 0
+
+
+def test_a_model_of_which_under_half_divides_is_refused_with_its_share() -> None:
+    shapes = {"stem/kernel": (30, 10), "logits/kernel": (10, 10)}
+    strategy = Strategy.choose({"kind": "model_parallel"})
+    refused = "25% of the model's parameters divide over workers, and 50% must"
+    assert strategy.too_whole(HEAD_DIVIDES, shapes) == refused
+    assert strategy.too_whole(HEAD_DIVIDES, {**shapes, "stem/kernel": (10, 10)}) == ""
+    assert Strategy.choose({"kind": "data_parallel"}).too_whole(HEAD_DIVIDES, shapes) == ""
