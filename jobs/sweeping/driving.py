@@ -162,7 +162,9 @@ def _tuned(plan: Plan, book: Book, left: int, at_once: int) -> None:
     watched = Watched(
         goals.raised.get(goals.watched, goals.watched == "accuracy"), train.epochs, plan.space, train.seed
     )
-    held = Resources() if plan.asked.nested else plan.asked.resources()
+    one = plan.asked.resources()
+    # A trial in a group only waits for it; Tune lets a trial hold little, but not nothing.
+    held = {"memory": 1} if plan.asked.nested else {"CPU": one.cpus, "GPU": one.gpus}
     place = plan.checkpoints.child("tune")
     if plan.scheduler.changes:  # Tune lets such a scheduler have no searcher: all trials begin at once, or take turns
         population = [asked for _ in range(left) if (asked := book.ask()) is not None]
@@ -172,7 +174,7 @@ def _tuned(plan: Plan, book: Book, left: int, at_once: int) -> None:
         under_way = left if plan.scheduler.waits else at_once  # what runs at once, the resources bound in any case
         space, proposed = {}, {"search_alg": Asking(book, under_way), "num_samples": left}
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(TrialProcess, plan=plan), {"CPU": held.cpus, "GPU": held.gpus}),
+        tune.with_resources(tune.with_parameters(TrialProcess, plan=plan), held),
         param_space=space,
         tune_config=tune.TuneConfig(
             metric=MEASURE,
