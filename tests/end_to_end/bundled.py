@@ -19,18 +19,22 @@ from tests.jobs.models.modules import GUESSLANG, write_sources
 
 EVERY = 2  # one digit in two: enough to learn from
 PACKAGES = ["matplotlib", "numpy", "ray"]
-SLOW = {  # run by make soak: make test runs one definition with texts and two with images
+SLOW = {  # run by make soak: make test runs those of what no other shows
+    "bag",
     "bert",
     "cifar10",
     "efficientnet_b0",
+    "encoder",
     "federated",
     "folder",
+    "hub",
     "huggingface",
     "parameter_server",
     "model_parallel",
     "resnet50",
     "resnet50_v2",
     "strategies",
+    "tfrecord",
 }
 
 
