@@ -92,6 +92,9 @@ class Sweep(Job):
         """Check the definition's own values, the space, the goals, and what the scheduler and the searcher can do."""
         asked = self.asked()
         yield from ((("train", *path), text) for path, text in asked.train.problems(steps))
+        for field in ("after", "best_of", "timeout"):
+            if field in self.train.model_fields_set:
+                yield ("train", field), "means nothing within a sweep: say it of a step"
         if asked.compress is not None:
             for path, text in asked.compress.problems({**steps, "trained": self.train}):
                 yield ("compress", *path), text

@@ -135,7 +135,7 @@ def run_sweep(plan: Plan, out: Folder, tell: Channel) -> None:
     os.environ.update(QUIET)
     book = Book(plan, tell)
     if book.trials:
-        tell({"resume": "sweep", "trials": len(book.trials)})
+        tell({"trials kept": len(book.trials)})
     left = plan.trials - len(book.trials)
     if left > 0:
         held = ray.cluster_resources()

@@ -17,6 +17,7 @@ from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.sweeping.driving import run_sweep
 from jobs.sweeping.trials import Trials, read_table
+from pipelines.console import describe
 from tests.jobs.sweeping.synthetic import plan_of
 
 pytestmark = pytest.mark.cluster
@@ -56,6 +57,9 @@ def test_trials_that_fail_are_recorded_and_the_best_is_among_the_good(tmp_path: 
     assert failed[9].startswith("its process died")
     assert (trials.finished, trials.failed) == (5, 6)
     assert trials.values == {"seed": 0, "model.dropout": 0.3}
+    told: list[str] = []
+    run_remote(run_sweep, plan, out, resources=Resources(), tell=lambda event: told.append(describe(event)))
+    assert told == ["trials kept 11"]  # a sweep that goes on says so, in words the console has
 
 
 def test_a_sweep_whose_driver_was_killed_runs_no_finished_trial_again(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from jobs.spec import Choice, Scalar
 
@@ -42,3 +43,16 @@ class Distribution(Choice):
     def bounds(self) -> tuple[float, float] | None:
         """Return the lowest and the highest value of a continuous distribution, None of others."""
         return None
+
+
+class Between(Distribution):
+    """What the distributions of numbers between two others share."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if not self.low < self.high:
+            raise PydanticCustomError("distribution", "has a high that is not above its low")
+        return self

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from jobs.spec import Scalar
-from jobs.sweeping.distributions.distribution import MOST, Distribution
+from jobs.sweeping.distributions.distribution import MOST, Between
 
 
-class Integer(Distribution):
+class Integer(Between):
     """Whole numbers from `low` to `high`, both included, `step` apart; with `log` every order as likely."""
 
     kind: Literal["integer"] = "integer"
@@ -23,8 +23,6 @@ class Integer(Distribution):
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
-        if not self.low < self.high:
-            raise PydanticCustomError("distribution", "has a high that is not above its low")
         if self.log and (self.low < 1 or self.step != 1):
             raise PydanticCustomError("distribution", "is logarithmic, which takes a low of 1 or more and no step")
         return self

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from jobs.spec import Scalar
-from jobs.sweeping.distributions.distribution import Distribution
+from jobs.sweeping.distributions.distribution import Between
 
 
-class LogUniform(Distribution):
+class LogUniform(Between):
     """Numbers from `low` to `high`, both included; every order of magnitude as likely."""
 
     kind: Literal["log_uniform"] = "log_uniform"
     low: Annotated[float, Field(gt=0)]
-    high: float
-
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        if not self.low < self.high:
-            raise PydanticCustomError("distribution", "has a high that is not above its low")
-        return self
 
     def corners(self) -> list[Scalar]:
         """Return both ends."""

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from jobs.spec import Scalar
-from jobs.sweeping.distributions.distribution import MOST, Distribution
+from jobs.sweeping.distributions.distribution import MOST, Between
 
 
-class Uniform(Distribution):
+class Uniform(Between):
     """Numbers from `low` to `high`, both included; with `step` only those that lie whole steps above `low`."""
 
     kind: Literal["uniform"] = "uniform"
-    low: float
-    high: float
     step: Annotated[float | None, Field(gt=0, description="Quantises: low, low + step, …")] = None
-
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        if not self.low < self.high:
-            raise PydanticCustomError("distribution", "has a high that is not above its low")
-        return self
 
     def corners(self) -> list[Scalar]:
         """Return both ends."""

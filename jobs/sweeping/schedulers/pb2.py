@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import Field
-
-from jobs.sweeping.schedulers.scheduler import Scheduler, Watched, unchangeable
+from jobs.sweeping.schedulers.population import Population
+from jobs.sweeping.schedulers.scheduler import Watched
 from jobs.sweeping.space import Space
 
 
-class Pb2(Scheduler):
+class Pb2(Population):
     """Every `every` epochs the worst trials take over the weights of the best, with values the process finds best."""
 
     kind: Literal["pb2"] = "pb2"
-    pauses: ClassVar[bool] = True
-    changes: ClassVar[bool] = True
-    every: Annotated[int, Field(ge=1, description="Epochs between two exchanges")] = 2
-    quantile: Annotated[float, Field(gt=0, le=0.5, description="Share of the trials that is best, and worst")] = 0.25
 
     def problems(self, space: Space, epochs: int) -> Iterator[str]:
         """Values must be numbers that may change, and there must be an exchange before the end."""
-        yield from unchangeable(space)
+        yield from super().problems(space, epochs)
         for name, distribution in space.items():
             if distribution.bounds() is None:
                 yield f"moves values within bounds, which '{name}' has not: use uniform or log_uniform, without a step"
-        if self.every >= epochs:
-            yield f"exchanges every {self.every} epochs, and trials have no more than {epochs}"
 
     def scheduler(self, watched: Watched) -> Any:
         """Exchange weights between trials, and move their values."""

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from jobs.sweeping.schedulers.scheduler import Scheduler, Watched, unchangeable
-from jobs.sweeping.space import Space
+from jobs.sweeping.schedulers.population import Population
+from jobs.sweeping.schedulers.scheduler import Watched
 
 
-class Pbt(Scheduler):
+class Pbt(Population):
     """Every `every` epochs the worst trials take over the weights and values of the best, and change the values."""
 
     kind: Literal["pbt"] = "pbt"
-    pauses: ClassVar[bool] = True
-    changes: ClassVar[bool] = True
-    every: Annotated[int, Field(ge=1, description="Epochs between two exchanges")] = 2
-    quantile: Annotated[float, Field(gt=0, le=0.5, description="Share of the trials that is best, and worst")] = 0.25
     resample: Annotated[float, Field(ge=0, le=1, description="Probability that a value is drawn anew")] = 0.25
-
-    def problems(self, space: Space, epochs: int) -> Iterator[str]:
-        """Values must be such as may change, and there must be an exchange before the end."""
-        yield from unchangeable(space)
-        if self.every >= epochs:
-            yield f"exchanges every {self.every} epochs, and trials have no more than {epochs}"
 
     def scheduler(self, watched: Watched) -> Any:
         """Exchange weights and values between trials."""
