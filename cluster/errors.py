@@ -47,6 +47,10 @@ class DeathError(StepError):
     """A process that the step needs ended without being asked to."""
 
 
+class PreemptedError(DeathError):
+    """A process that the step needs ended with its node, which was taken away."""
+
+
 class ClusterError(EspalierError):
     """The cluster is unreachable or can never hold what was asked."""
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.errors import ClusterError, DeathError, EspalierError, StepError
+from cluster.errors import ClusterError, DeathError, EspalierError, PreemptedError, StepError
 from cluster.postmortem import Death, death
 from cluster.resources import Resources
 from cluster.work import in_short
@@ -36,11 +36,12 @@ class Role:
 
 @dataclass(frozen=True)
 class Fallen:
-    """A member whose process ended without being asked to."""
+    """A member whose process ended without being asked to; `preempted` where its node was being taken away."""
 
     role: str
     rank: int
     death: Death
+    preempted: bool = False
 
     def __str__(self) -> str:
         return f"{self.role} {self.rank}: {self.death}"
@@ -97,7 +98,9 @@ class Gang:
     name: str
     members: dict[Who, Any]
     fallen: list[Fallen] = field(default_factory=list)
+    leaving: set[str] = field(default_factory=set)  # nodes that were about to be taken away when last looked
     _lives: dict[Any, Who] = field(default_factory=dict)
+    _nodes: dict[Who, str] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -126,7 +129,8 @@ class Gang:
             options = {"scheduling_strategy": place, "runtime_env": {"env_vars": dict(env or {})}}
             members[role, rank] = actor.options(**held, **options).remote(role, rank)
         lives = {m.live.options(concurrency_group="life").remote(): who for who, m in members.items()}
-        return cls(name, members, _lives=lives)
+        nodes = ray.util.placement_group_table(group)["bundles_to_node_id"]
+        return cls(name, members, _lives=lives, _nodes={who: nodes[index] for index, who in enumerate(places)})
 
     def call(self, role: str, rank: int, method: str, *args: Any) -> Any:
         """Call one member's method; return the reference to its answer at once."""
@@ -147,7 +151,8 @@ class Gang:
         try:
             return ray.get(reference)
         except ray.exceptions.RayActorError as error:
-            raise fallen_error(Fallen(*who, death(str(error)))) from None
+            fallen = Fallen(*who, death(str(error)), self._nodes.get(who) in self.leaving)
+            raise fallen_error(fallen) from None
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, EspalierError):
                 raise error.cause from None
@@ -170,8 +175,10 @@ class Gang:
 
         if not self._lives:
             return []
+        self.leaving |= set(leaving(self.name))
         ended, _ = ray.wait(list(self._lives), num_returns=len(self._lives), timeout=0)
-        found = [Fallen(*self._lives.pop(reference), death(_last_words(reference))) for reference in ended]
+        dead = [(self._lives.pop(reference), death(_last_words(reference))) for reference in ended]
+        found = [Fallen(*who, how, self._nodes[who] in self.leaving) for who, how in dead]
         self.fallen += found
         return found
 
@@ -188,7 +195,27 @@ class Gang:
 
 def fallen_error(fallen: Fallen) -> StepError:
     """Return the error of a step that cannot go on without this member."""
-    return DeathError(f"{fallen.role} {fallen.rank}", str(fallen.death), remedy=f"its log: {fallen.death.log}")
+    who = f"{fallen.role} {fallen.rank}"
+    if fallen.preempted:  # Ray names no process that went with its node
+        return PreemptedError(who, "was lost with its node, which was taken away")
+    return DeathError(who, str(fallen.death), remedy=f"its log: {fallen.death.log}")
+
+
+def leaving(name: str) -> dict[str, int]:
+    """Return which nodes of the gang called `name` are about to be taken away, and when.
+
+    Times are milliseconds since 1970, 0 where none was told.
+    """
+    import ray
+    from ray._private.state import state
+
+    draining: dict[str, int] = state.get_draining_nodes()
+    try:
+        group = ray.util.get_placement_group(name) if draining else None
+    except ValueError:
+        return {}
+    held = ray.util.placement_group_table(group)["bundles_to_node_id"].values() if group is not None else ()
+    return {node: draining[node] for node in set(held) & set(draining)}
 
 
 def remove_leftover(name: str) -> bool:

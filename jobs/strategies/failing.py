@@ -9,7 +9,7 @@ from typing import Any
 
 from ray.exceptions import RayActorError
 
-from cluster.errors import DeathError, EspalierError, RequestError, StepError
+from cluster.errors import DeathError, EspalierError, PreemptedError, RequestError, StepError
 from cluster.postmortem import death
 from cluster.retry import Failure
 from cluster.work import in_short
@@ -39,7 +39,8 @@ def blamed(errors: Mapping[int, Any], name: Callable[[int], str]) -> Blamed:
     for cause in causes.values():
         if isinstance(cause, EspalierError):
             same = "" if isinstance(cause, DeathError) else str(cause)
-            return Blamed(cause, Failure(str(cause), "", same, preempted, isinstance(cause, RequestError)))
+            taken = preempted or isinstance(cause, PreemptedError)
+            return Blamed(cause, Failure(str(cause), "", same, taken, isinstance(cause, RequestError)))
     # A dead actor comes as itself or, when a health check found it first, as that check's words about it.
     for rank, error in errors.items():
         if "actor died" in str(error) or "actor is dead" in str(error):

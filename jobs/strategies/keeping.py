@@ -13,6 +13,7 @@ import ray.train
 import ray.train.collective
 
 from cluster.folder import Folder
+from cluster.gang import leaving
 from cluster.work import Channel
 from jobs.artifacts import Epoch
 from jobs.checkpoints import is_whole, name_of, newest, read, seal, write
@@ -67,14 +68,21 @@ class TrainKeeper:
         return int(self._agree(lambda: self._pace.choose(left)))
 
     def wanted(self) -> bool:
-        """Say whether a node of the group is about to be taken away, of which nobody had heard before."""
+        """Say whether a node of the group is about to be taken away, of which nobody had heard before.
+
+        Of a coordinator's gang too: of those nodes Train knows nothing.
+        """
         notice = ray.train.get_preemption_info()
-        if notice is None or notice.preempted_node_ids == self._leaving:
+        nodes = {} if notice is None else dict.fromkeys(notice.preempted_node_ids, notice.deadline_ms or 0)
+        workers = [] if notice is None else [self.strategy.train_worker(rank) for rank in notice.preempted_ranks]
+        if self.strategy.has_coordinator and (others := leaving(self.run.name)):
+            nodes, workers = nodes | others, [*workers, "processes it started"]
+        if set(nodes) <= set(self._leaving):
             return False
-        self._leaving = notice.preempted_node_ids
-        self._left = (notice.deadline_ms / 1e3 if notice.deadline_ms else time.time() + UNKNOWN) + SPARE
-        workers = ", ".join(self.strategy.train_worker(rank) for rank in notice.preempted_ranks)
-        self.tell({"preemption": workers, "nodes": notice.preempted_node_ids})
+        self._leaving = sorted(nodes)
+        deadline = min((told for told in nodes.values() if told), default=0)
+        self._left = (deadline / 1e3 if deadline else time.time() + UNKNOWN) + SPARE
+        self.tell({"preemption": ", ".join(workers), "nodes": self._leaving})
         return True
 
     def steps_done(self, phase: int, progress: Progress) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from cluster.folder import Folder
 from jobs.artifacts import Model
+from tests.faults import preempted_gang
 from tests.faults.two_raylets import EPOCHS
 
 
@@ -43,3 +44,21 @@ def test_an_elastic_training_survives_the_preemption_of_a_node_whenever_that_cam
     before = [event["epoch"]["epoch"] for event in events[:notice] if "epoch" in event]
     assert shrunk["after_epoch"] + bool(shrunk["train_step"]) > before[-1]  # not from before the notice
     assert [epoch.epoch for epoch in Model.load(Folder.parse(str(tmp_path / "out"))).history] == [*range(1, EPOCHS + 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_parameter_servers_that_lose_a_node_start_again_elsewhere_and_no_failure_is_counted(
+    digits: Folder, tmp_path: Path
+) -> None:
+    events = events_of("preempted_gang", tmp_path, digits)
+    (notice,) = (index for index, event in enumerate(events) if "preemption" in event)
+    assert events[notice]["preemption"] == "processes it started"
+    (retry,) = (event for event in events if "retry" in event)
+    assert retry["restart"] == "0 of 0"
+    assert re.fullmatch("(server|worker) [01]: was lost with its node, which was taken away", retry["retry"]), retry
+    (resumed,) = (event["after_epoch"] for event in events if "resume" in event)
+    before = [event["epoch"]["epoch"] for event in events[:notice] if "epoch" in event]
+    assert resumed >= before[-1]
+    history = Model.load(Folder.parse(str(tmp_path / "out"))).history
+    assert [epoch.epoch for epoch in history] == [*range(1, preempted_gang.EPOCHS + 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cluster.errors import StepError
+from cluster.errors import PreemptedError, StepError
 from cluster.gang import Gang
 from jobs.strategies.federated.messages import Round, Update
 
@@ -77,5 +77,6 @@ class Clients:
         dead = {fallen.rank for fallen in self._gang.fallen}
         living = [client for client in self.everyone() if client not in dead]
         if not living:
-            raise StepError("the clients", f"are all dead: {'; '.join(map(str, self._gang.fallen))}", "one that lives")
+            kind = PreemptedError if all(fallen.preempted for fallen in self._gang.fallen) else StepError
+            raise kind("the clients", f"are all dead: {'; '.join(map(str, self._gang.fallen))}", "one that lives")
         return living

@@ -13,6 +13,7 @@ import ray
 import tensorflow as tf
 
 from cluster.environment import training_variables
+from cluster.errors import PreemptedError
 from cluster.gang import Gang, Member, Role, fallen_error
 from jobs.models.weights.wholes import may_be_cut
 from jobs.strategies.strategy import Place
@@ -71,6 +72,8 @@ class Watch:
             while time.monotonic() < end:
                 self.look()
                 time.sleep(0.1)
+            if self._gang.leaving:
+                raise PreemptedError("a server or a worker", "was lost with its node, which was taken away") from None
             raise
 
 

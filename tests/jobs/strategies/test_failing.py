@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 
-from cluster.errors import RequestError, StepError
+from cluster.errors import DeathError, PreemptedError, RequestError, StepError
 from jobs.strategies.failing import blamed
 
 DEAD = "The actor died unexpectedly.\n\tpid: 4711\n\tip: 10.0.0.7\nThe actor is dead."
@@ -38,6 +38,11 @@ def test_a_death_is_to_blame_before_what_it_broke() -> None:
         "worker 1 of 2: (pid 4711 on 10.0.0.7) died, after 1 restart; "
         "its log: worker-*-4711.err in the Ray logs on 10.0.0.7"
     )
+
+
+def test_a_death_with_a_node_that_was_taken_away_is_no_failure() -> None:
+    assert blamed({0: PreemptedError("server 0", "died")}, name).failure.preempted
+    assert not blamed({0: DeathError("server 0", "died")}, name).failure.preempted
 
 
 def test_a_bug_is_to_blame_before_what_the_others_lost() -> None:
