@@ -6,7 +6,7 @@ import threading
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -79,11 +79,13 @@ def run_remote(
     tell: Callable[[Event], None],
     stop: threading.Event | None = None,
     ends: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Any:
     """Run `function(*args, tell=…)` in one worker process holding `resources`, and return what it returns.
 
     A process that holds nothing, as one that looks after others, lives on the node of this one. One that `ends` is not
-    kept for other work, with all it has loaded.
+    kept for other work, with all it has loaded. It starts with the environment `variables`, which those it starts
+    inherit.
     `tell` receives, in order, the events the function sends; once it raises, it is warned of and told no more, for the
     work does not depend on who listens. When `stop` is set the process is ended and Stopped is
     raised. An EspalierError raised there is raised here as it is.
@@ -91,7 +93,12 @@ def run_remote(
     import ray
 
     channel = Channel(_mailbox(ray.get_runtime_context().get_worker_id()), uuid.uuid4().hex)
-    options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0, "runtime_env": _here()}
+    options = {
+        "num_cpus": resources.cpus,
+        "num_gpus": resources.gpus,
+        "max_retries": 0,
+        "runtime_env": _here(variables or {}),
+    }
     if resources == Resources():
         options["scheduling_strategy"] = beside_us()
     reference = ray.remote(max_calls=int(ends))(_call).options(**options).remote(function, args, channel)
@@ -110,14 +117,14 @@ def run_remote(
     return _outcome(reference, function.__name__)
 
 
-def _here() -> dict[str, Any]:
+def _here(variables: Mapping[str, str]) -> dict[str, Any]:
     """Return the runtime environment of processes that ask this cluster, and no other, about itself.
 
     Ray's own actors look their cluster up anew, and take the one that was started last on the machine.
     """
     import ray
 
-    return {"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}}
+    return {"env_vars": {**variables, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}}
 
 
 def _told(tell: Callable[[Event], None], event: Event) -> Callable[[Event], None]:

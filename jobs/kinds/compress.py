@@ -90,11 +90,9 @@ class Compress(Job):
     def run(self, inputs: Inputs, out: Output) -> Model:
         """Run the chain on the cluster, with the values of the trial that won if there was a sweep."""
         if self.best_of is not None:
-            from jobs.sweeping.space import applied
+            from jobs.sweeping.space import best
 
-            chosen = inputs[self.best_of]
-            out.tell({"best_of": self.best_of, "trial": chosen.best, "values": chosen.values})
-            return applied(self, chosen.values, chain=True).model_copy(update={"best_of": None}).run(inputs, out)
+            return best(self, self.best_of, inputs[self.best_of], out.tell, chain=True).run(inputs, out)
         from jobs.compressing import CompressWork
         from jobs.strategies.ray_train import Group, run
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from cluster.resources import Resources
-from cluster.work import run_remote
 from jobs.job import Inputs, Job, Output
 from jobs.kinds.compress import Compress
 from jobs.kinds.train import Train
@@ -176,7 +175,7 @@ class Sweep(Job):
 
     def run(self, inputs: Inputs, out: Output) -> Trials:
         """Run the trials that are left on the cluster; StepError when none of all finished, or keeps the limits."""
-        from jobs.sweeping.driving import run_sweep
+        from jobs.sweeping.driving import drive
 
-        run_remote(run_sweep, self.plan(inputs, out), out.folder, resources=Resources(), tell=out.tell, stop=out.stop)
+        drive(self.plan(inputs, out), out.folder, out.tell, out.stop)
         return Trials.load(out.folder)

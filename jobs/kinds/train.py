@@ -82,11 +82,9 @@ class Train(TrainRecipe, Job):
     def run(self, inputs: Inputs, out: Output) -> Model:
         """Train on the cluster, with the values of the trial that won if there was a sweep."""
         if self.best_of is not None:
-            from jobs.sweeping.space import applied
+            from jobs.sweeping.space import best
 
-            chosen = inputs[self.best_of]
-            out.tell({"best_of": self.best_of, "trial": chosen.best, "values": chosen.values})
-            return applied(self, chosen.values, chain=False).model_copy(update={"best_of": None}).run(inputs, out)
+            return best(self, self.best_of, inputs[self.best_of], out.tell, chain=False).run(inputs, out)
         from jobs.strategies.ray_train import Group, run
         from jobs.training import TrainWork
 

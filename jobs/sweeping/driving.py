@@ -10,13 +10,16 @@ import json
 import math
 import os
 import random
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+from cluster.environment import training_variables
 from cluster.errors import StepError
 from cluster.folder import Folder
 from cluster.resources import Resources
-from cluster.work import Channel
+from cluster.work import Channel, run_remote
 from jobs.sweeping.plan import Plan
 from jobs.sweeping.record import Journal, Trial
 from jobs.sweeping.schedulers import Watched
@@ -25,12 +28,10 @@ from jobs.sweeping.space import Values, value_at
 from jobs.sweeping.summing_up import sum_up
 
 QUIET = {
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a definition count from the folder the run began in
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # what they would write is in the journal
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # of snapshots that are never read
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_MAX_PENDING_TRIALS_PG": "16",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "16",  # processes that start at once, of 1
 }
 
 
@@ -62,6 +63,7 @@ class Book:
         token: object = None
         if self.next == 0:
             values = self.own_values()
+            self.search.begun(values)
         elif (asked := self.search.ask()) is None:
             return None
         else:
@@ -126,6 +128,11 @@ class _Running:
         """Take a result: of an epoch, or of how the trial ended."""
         drawn = json.loads(result[DRAWN])
         self.values, self.curve = drawn["values"], drawn["curve"]  # a scheduler may have changed them
+
+
+def drive(plan: Plan, out: Folder, tell: Callable[[dict[str, Any]], None], stop: threading.Event | None = None) -> None:
+    """Run a sweep in a process of its own; those of trials inherit its variables, the ones that training has."""
+    run_remote(run_sweep, plan, out, resources=Resources(), tell=tell, stop=stop, variables=training_variables())
 
 
 def run_sweep(plan: Plan, out: Folder, tell: Channel) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from cluster.errors import StepError
 from jobs.spec import Path, Ref, Scalar, Spec, walk
 from jobs.sweeping.distributions import Distribution
+from jobs.sweeping.trials import Trials
 
 Values = dict[str, Scalar]  # by dotted path
 Space = Mapping[str, Distribution]
@@ -93,6 +94,12 @@ def applied(spec: Kind, values: Mapping[str, Scalar], chain: bool) -> Kind:
         return replaced(spec, mine)
     except ValidationError as error:
         raise StepError("best_of", f"gives values this step cannot take ({error})") from None
+
+
+def best(spec: Kind, step: str, chosen: Trials, tell: Callable[[dict[str, Any]], None], chain: bool) -> Kind:
+    """Return `spec` with the values that won in the sweep `step`, and tell which; StepError as of `applied`."""
+    tell({"best_of": step, "trial": chosen.best, "values": chosen.values})
+    return applied(spec, chosen.values, chain).model_copy(update={"best_of": None})
 
 
 def outside(spec: Spec, text: str, distribution: Distribution) -> str:

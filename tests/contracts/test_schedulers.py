@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.folder import Folder
-from cluster.resources import Resources
-from cluster.work import run_remote
-from jobs.sweeping.driving import run_sweep
+from jobs.sweeping.driving import drive
 from jobs.sweeping.schedulers import Scheduler
 from jobs.sweeping.trials import Trials, read_table
 from tests.jobs.sweeping.synthetic import EPOCHS, plan_of
@@ -34,7 +32,7 @@ def swept(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     def run(scheduler: str, **options: Any) -> tuple[Trials, list[dict[str, Any]]]:
         root = tmp_path_factory.mktemp(scheduler)
         plan = plan_of(root, WIDE, TRIALS, scheduler={"kind": scheduler, **options})
-        run_remote(run_sweep, plan, Folder(str(root / "out")), resources=Resources(), tell=lambda event: None)
+        drive(plan, Folder(str(root / "out")), lambda event: None)
         return Trials.load(Folder(str(root / "out"))), read_table(root / "out")
 
     return run

@@ -70,6 +70,25 @@ def test_an_interrupted_search_goes_on_and_repeats_no_trial(kind: str, tmp_path:
         assert not [values for values in after if values in before]
 
 
+def test_a_grid_makes_the_definition_s_own_values_once(tmp_path: Path) -> None:
+    grid = {
+        "model.dropout": {"kind": "choice", "values": [0.9, 0.3]},
+        "optimizer": {"kind": "choice", "values": ["sgd", "adam"]},
+        "clip_norm": {"kind": "integer", "low": 1, "high": 2, "when": {"optimizer": ["sgd"]}},
+    }
+    plan = plan_of(tmp_path, grid, 20, "grid")  # type: ignore[arg-type]
+    book = Book(plan, lambda event: None)  # type: ignore[arg-type]
+    under_way = [
+        asked["values"] for _ in range(20) if (asked := book.ask())
+    ]  # none has ended when others are asked for
+    assert len(under_way) == 6
+    assert under_way[0] == {"model.dropout": 0.9, "optimizer": "adam", "clip_norm": None}
+    assert {"model.dropout": 0.9, "optimizer": "adam"} not in under_way
+    kept = run(Book(plan, lambda event: None), 3)  # type: ignore[arg-type]
+    again = run(Book(plan, lambda event: None), 20)  # type: ignore[arg-type]
+    assert [*kept, *again] == under_way
+
+
 def test_a_journal_of_another_sweep_is_put_away(tmp_path: Path) -> None:
     run(Book(plan_of(tmp_path, SPACE, 5), lambda event: None), 5)  # type: ignore[arg-type]
     other = Book(plan_of(tmp_path, SPACE, 5, epochs=4), lambda event: None)  # type: ignore[arg-type]

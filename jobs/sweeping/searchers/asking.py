@@ -48,6 +48,9 @@ class Asking:
             trial.report(value, epoch + 1)
         self.study.tell(trial, state=TrialState.PRUNED if outcome.stopped else TrialState.FAIL)
 
+    def begun(self, values: Values) -> None:
+        """Wait for what comes of it: a sampler may draw the same values again."""
+
     def replay(self, values: Values, outcome: Outcome) -> None:
         """Add a trial whose values lie in the space; one with others teaches nothing of it."""
         drawn = {name: values[name] for name in self.names if name in values}

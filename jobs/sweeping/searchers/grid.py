@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from jobs.spec import Scalar
 from jobs.sweeping.goals import Goals
 from jobs.sweeping.searchers.searcher import Outcome, Search, Searcher
-from jobs.sweeping.space import Space, Values, grid
+from jobs.sweeping.space import Space, Values, counts, grid, ordered
+
+Key = frozenset[tuple[str, bool, Scalar]]  # true is no number here, and 1 is 1.0
 
 
 class Grid(Searcher):
-    """Every combination; the last field of the space changes fastest. `trials` may cut it short."""
+    """Every combination, once; the last field of the space changes fastest. `trials` may cut it short."""
 
     kind: Literal["grid"] = "grid"
 
@@ -28,14 +31,25 @@ class Grid(Searcher):
 
 class _Walk:
     def __init__(self, space: Space) -> None:
-        self._left = grid(space)
-        self._done: list[Values] = []
+        self._space, self._left = space, grid(space)
+        self._done: set[Key] = set()
 
     def ask(self) -> tuple[object, Values] | None:
-        return next(((None, values) for values in self._left if values not in self._done), None)
+        return next(((None, values) for values in self._left if self._key(values) not in self._done), None)
 
     def tell(self, token: object, outcome: Outcome) -> None:
         return None
 
     def replay(self, values: Values, outcome: Outcome) -> None:
-        self._done.append(values)
+        self.begun(values)
+
+    def begun(self, values: Values) -> None:
+        self._done.add(self._key(values))
+
+    def _key(self, values: Values) -> Key:
+        """Return what tells values apart, of the fields that count: a definition has those that do not, too."""
+        kept: Values = {}
+        for name in ordered(self._space):
+            if name in values and counts(self._space[name], kept):
+                kept[name] = values[name]
+        return frozenset((name, isinstance(value, bool), value) for name, value in kept.items())

@@ -34,6 +34,9 @@ class Search(Protocol):
     def tell(self, token: object, outcome: Outcome) -> None:
         """Take what came of the trial that was asked for with `token`."""
 
+    def begun(self, values: Values) -> None:
+        """Take it that a trial of these values, not asked for here, is under way."""
+
     def replay(self, values: Values, outcome: Outcome) -> None:
         """Take a trial that was not asked for here: one of an earlier attempt, or the definition's own values."""
 

@@ -88,3 +88,15 @@ def test_a_source_to_score_that_does_not_tell_its_modality(tmp_path: Path) -> No
         f"steps.scored.source.path: {tmp_path}/news/README.md: names no column of texts or images, wanted one; "
         "set text or image, the name of the column"
     ]
+
+
+@pytest.mark.parametrize("field", ["after: [data]", "best_of: earlier", "timeout: 60"])
+def test_what_means_nothing_within_a_sweep_is_refused(tmp_path: Path, field: str) -> None:
+    model, space = "model: {backbone: {kind: resnet}}", "space: {seed: {kind: integer, low: 0, high: 9}}"
+    steps = (
+        "  data: {job: dataset, source: {kind: digits}}\n"
+        f"  earlier: {{job: sweep, train: {{data: data, {model}}}, {space}}}\n"
+        f"  tuned: {{job: sweep, train: {{data: data, {model}, {field}}}, {space}}}\n"
+    )
+    name = field.partition(":")[0]
+    assert refused(tmp_path, steps) == [f"steps.tuned.train.{name}: means nothing within a sweep: say it of a step"]

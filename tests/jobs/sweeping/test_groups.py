@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.folder import Folder
-from cluster.resources import Resources
-from cluster.work import run_remote
-from jobs.sweeping.driving import run_sweep
+from jobs.sweeping.driving import drive
 from jobs.sweeping.trials import Trials, read_table
 from tests.jobs.sweeping.synthetic import plan_of
 from tests.rig import TINY
@@ -27,7 +25,7 @@ def swept(root: Path, data: Folder, trials: int, **options: Any) -> tuple[Trials
     rate = {"learning_rate": {"kind": "log_uniform", "low": 1e-7, "high": 1e-2}}
     plan = replace(plan_of(root, rate, trials, **options, **train), data=data, runner=None)
     out = Folder(str(root / "out"))
-    run_remote(run_sweep, plan, out, resources=Resources(), tell=lambda event: None)
+    drive(plan, out, lambda event: None)
     return Trials.load(out), read_table(out.fetch())
 
 
