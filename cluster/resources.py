@@ -27,7 +27,11 @@ class Resources:
 
     def times_in(self, node: Resources) -> int:
         """Return how many times one node could hold this."""
-        rooms = [held / asked for asked, held in ((self.cpus, node.cpus), (self.gpus, node.gpus)) if asked]
+        rooms = [node.cpus / self.cpus] if self.cpus else []
+        if 0 < self.gpus < 1:  # a share lies on one GPU
+            rooms.append(math.floor(1 / self.gpus + 1e-9) * math.floor(node.gpus))
+        elif self.gpus:
+            rooms.append(node.gpus / self.gpus)
         return math.floor(min(rooms) + 1e-9) if rooms else 2**31  # a tenth of a CPU is held ten times by one
 
     def __str__(self) -> str:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from cluster.resources import Resources
 from jobs.artifacts import Timing
@@ -15,6 +16,24 @@ from jobs.models.backbone import Backbone
 from jobs.models.sharding import Sharding
 from jobs.recipe import Recipe
 from jobs.spec import INCIDENTAL, Choice
+
+IDLE = 0.05  # of a GPU that may stay unused where processes share it: a third may be written 0.33
+
+
+def _shared(gpus: float) -> float:
+    """Return `gpus`, of which processes can be made to fill a GPU, or that are whole."""
+    if gpus > 1 and gpus != int(gpus):
+        raise PydanticCustomError("gpus", "is more than one GPU and not whole: take whole ones, or a share of one")
+    if 0 < gpus < 1:
+        sharing = int(1 / gpus + 1e-9)
+        if 1 - sharing * gpus > IDLE + 1e-9:
+            text = "leaves {idle} of each GPU unused: {sharing} at once on it could have {share} each"
+            found = {"idle": f"{1 - sharing * gpus:.2g}", "sharing": str(sharing), "share": f"{1 / sharing:.3g}"}
+            raise PydanticCustomError("gpus", text, found)
+    return gpus
+
+
+Gpus = Annotated[float, Field(ge=0, description="Whole GPUs, or a share of one"), AfterValidator(_shared)]
 
 
 class Engine(Protocol):
@@ -89,7 +108,7 @@ class Strategy(Choice):
 
     workers: Annotated[int, Field(ge=1, le=4096, description="Worker processes")] = 1
     cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
-    gpus_per_worker: Annotated[float, INCIDENTAL, Field(ge=0)] = 0.0
+    gpus_per_worker: Annotated[Gpus, INCIDENTAL] = 0.0
 
     def resources(self) -> Resources:
         """Return what all workers hold together."""

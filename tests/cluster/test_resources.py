@@ -22,6 +22,9 @@ def test_fractions_are_counted_as_often_as_they_fit() -> None:
     assert Resources(0.1).times_in(Resources(1)) == 10
     assert Resources(1, 0.5).times_in(Resources(4, 1)) == 2
     assert Resources(1, 1).times_in(Resources(4)) == 0
+    assert Resources(0.1, 0.33).times_in(Resources(64, 40)) == 120  # no share lies on two GPUs
+    assert Resources(0.1, 0.6).times_in(Resources(64, 5)) == 5
+    assert Resources(1, 2).times_in(Resources(64, 5)) == 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from cluster.resources import Resources
 from jobs.models.backbone import Backbone
 from jobs.recipe import Recipe
 from jobs.spec import INCIDENTAL
-from jobs.strategies.strategy import Engine, Place, Strategy
+from jobs.strategies.strategy import Engine, Gpus, Place, Strategy
 
 
 class ParameterServer(Strategy):
@@ -30,7 +30,7 @@ class ParameterServer(Strategy):
     servers: Annotated[int, Field(ge=1, le=1024, description="Processes that hold the variables; never with GPUs")] = 1
     # Halves, so that two workers, their server and the coordinator find room on two CPUs.
     cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
-    gpus_per_worker: Annotated[float, INCIDENTAL, Field(ge=0, le=1)] = 0.0
+    gpus_per_worker: Annotated[Gpus, INCIDENTAL, Field(le=1)] = 0.0
     cpus_per_server: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
     cpus_of_coordinator: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
     steps_per_closure: Annotated[

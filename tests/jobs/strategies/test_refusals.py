@@ -69,6 +69,18 @@ def test_the_definition_is_good_but_for_what_is_changed(tmp_path: Path) -> None:
             "{kind: data_parallel, workers: 2, gpus_per_worker: 4}",
             f"{AT}: 60 rows a global batch do not divide evenly among the 8 GPUs of 2 workers; take 56 or 64",
         ),
+        (
+            "{kind: single, gpus_per_worker: 0.3}",
+            f"{AT}.gpus_per_worker: leaves 0.1 of each GPU unused: 3 at once on it could have 0.333 each",
+        ),
+        (
+            "{kind: single, gpus_per_worker: 0.6}",
+            f"{AT}.gpus_per_worker: leaves 0.4 of each GPU unused: 1 at once on it could have 1 each",
+        ),
+        (
+            "{kind: data_parallel, workers: 2, gpus_per_worker: 1.5}",
+            f"{AT}.gpus_per_worker: is more than one GPU and not whole: take whole ones, or a share of one",
+        ),
         ("{kind: data_parallel, workers: 61}", f"{AT}: 60 rows a global batch cannot feed 61 workers"),
     ],
 )
