@@ -67,7 +67,7 @@ def notes(root: Path) -> list[dict[str, Any]]:
 
 def at_once(found: list[dict[str, Any]]) -> int:
     """Return the most trials that ran at one time."""
-    return max(sum(other["begun"] <= one["begun"] < other["ended"] for other in found) for one in found)
+    return max(sum(bool(other["begun"] <= one["begun"] < other["ended"]) for other in found) for one in found)
 
 
 @pytest.mark.cluster
