@@ -13,6 +13,7 @@ from pathlib import Path
 from cluster.environment import variables
 from cluster.errors import ClusterError
 from cluster.resources import Capacity, Nodes, Resources
+from cluster.warm_start import Imports, begin, end
 
 CONNECT_S = 10.0  # how long a cluster may take to accept a connection
 
@@ -32,16 +33,20 @@ def address_of(asked: str | None) -> str | None:
     return None if found in (None, "", "local") else found
 
 
-def connect(asked: str | None, *, cpus: int | None = None, dashboard: bool = False) -> Session:
+def connect(
+    asked: str | None, *, cpus: int | None = None, dashboard: bool = False, warm: Imports | None = None
+) -> Session:
     """Connect to the cluster at `asked` (or RAY_ADDRESS), or start one on this machine.
 
-    A cluster started here binds loopback and ends with this process. Raises ClusterError when the address does not
-    answer, or when no cluster starts here.
+    A cluster started here binds loopback and ends with this process. There, workers that are to start warm have `warm`
+    imported. Raises ClusterError when the address does not answer, or when no cluster starts here.
     """
     os.environ.update(variables())
     address = address_of(asked)
     if address is not None:
         _reach(address)
+    elif warm is not None:
+        begin(warm)
     import ray
 
     options = {"runtime_env": {"env_vars": variables()}, "log_to_driver": False, "logging_level": logging.ERROR}
@@ -51,6 +56,7 @@ def connect(asked: str | None, *, cpus: int | None = None, dashboard: bool = Fal
     try:
         context = ray.init(address=address or "local", **options)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        end()
         if address is None:
             raise ClusterError("Ray", f"does not start on this machine ({error})") from error
         raise _no_answer(address, str(error)) from error
@@ -90,7 +96,7 @@ def _no_answer(address: str, why: str) -> ClusterError:
 
 
 @contextmanager
-def connected(asked: str | None, **options: bool | int | None) -> Iterator[Session]:
+def connected(asked: str | None, **options: bool | int | Imports | None) -> Iterator[Session]:
     """Connect for the length of a block, and leave the cluster afterwards; a cluster started here ends."""
     session = connect(asked, **options)  # type: ignore[arg-type]
     try:
@@ -101,6 +107,7 @@ def connected(asked: str | None, **options: bool | int | None) -> Iterator[Sessi
 
 def disconnect() -> None:
     """Leave the cluster, if this process is connected; processes it started on the cluster end."""
+    end()
     if "ray" in sys.modules:
         import ray
 

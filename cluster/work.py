@@ -13,6 +13,7 @@ from typing import Any
 
 from cluster.errors import EspalierError, StepError
 from cluster.resources import Resources
+from cluster.warm_start import runtime_env
 
 Event = dict[str, Any]
 GRACE = 10.0  # seconds a stopped process has to end
@@ -80,6 +81,7 @@ def run_remote(
     stop: threading.Event | None = None,
     ends: bool = False,
     variables: Mapping[str, str] | None = None,
+    warm: bool = False,
 ) -> Any:
     """Run `function(*args, tell=…)` in one worker process holding `resources`, and return what it returns.
 
@@ -93,12 +95,8 @@ def run_remote(
     import ray
 
     channel = Channel(_mailbox(ray.get_runtime_context().get_worker_id()), uuid.uuid4().hex)
-    options = {
-        "num_cpus": resources.cpus,
-        "num_gpus": resources.gpus,
-        "max_retries": 0,
-        "runtime_env": _here(variables or {}),
-    }
+    options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0}
+    options["runtime_env"] = _here(variables or {}) | (runtime_env() if warm else {})
     if resources == Resources():
         options["scheduling_strategy"] = beside_us()
     reference = ray.remote(max_calls=int(ends))(_call).options(**options).remote(function, args, channel)

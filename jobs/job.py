@@ -11,6 +11,7 @@ from pydantic import Field
 
 from cluster.folder import Folder
 from cluster.resources import Resources
+from cluster.warm_start import Imports
 from jobs.artifacts import Artifact
 from jobs.spec import INCIDENTAL, Choice, Path, Ref
 
@@ -35,6 +36,7 @@ class Job(Choice):
     produces: ClassVar[type[Artifact]]
     version: ClassVar[int] = 1  # raise it when the same definition makes something else: older results are not reused
     retries_itself: ClassVar[bool] = False
+    imports: ClassVar[Imports | None] = None  # what its workers import: they start warm
 
     after: Annotated[list[Annotated[str, Ref(Artifact)]], Field(description="Steps that must be done before")] = []
     timeout: Annotated[

@@ -15,6 +15,7 @@ from jobs.data.augment import problems
 from jobs.job import Inputs, Job, Output, mismatch, ownerless, too_small
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
+from jobs.strategies.imports import TRAINING
 from jobs.sweeping.trials import Trials
 from jobs.techniques import Teaches, Technique
 
@@ -25,6 +26,7 @@ class Compress(Job):
     job: Literal["compress"] = "compress"
     produces = Model
     retries_itself = True
+    imports = TRAINING
 
     model: Annotated[str, Ref(Model)]
     data: Annotated[str, Ref(Dataset)]

@@ -17,6 +17,7 @@ from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
+from jobs.strategies.imports import TRAINING
 from jobs.sweeping.trials import Trials
 
 
@@ -26,6 +27,7 @@ class Train(TrainRecipe, Job):
     job: Literal["train"] = "train"
     produces = Model
     retries_itself = True
+    imports = TRAINING
 
     data: Annotated[str, Ref(Dataset)]
     model: ModelSpec

@@ -87,7 +87,9 @@ def _set(variables: dict[str, str]) -> None:
 def run(group: Group, out: Output) -> None:
     """Run the group from the driver, in a process of its own, until it ends or `out.stop` is set."""
     try:
-        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop)
+        # CUDA's state would not survive a fork: workers with GPUs start anew.
+        warm = group.strategy.resources().gpus == 0
+        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop, warm=warm)
     finally:
         remove_leftover(group.name)
 

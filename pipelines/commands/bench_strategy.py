@@ -103,7 +103,7 @@ def _check_capacity(step: str, job: Train, numbers: list[int], total: Capacity) 
 
 
 def _run(bench: Bench, numbers: list[int], page: bool, address: str | None, tell: Teller) -> Scaling:
-    with at_work(address) as stop:
+    with at_work(address, Train.imports) as stop:
         try:
             _check_capacity(bench.step, bench.job, numbers, capacity(address))
             made = bench.run(numbers, lambda number: tell(_named(number)), stop)

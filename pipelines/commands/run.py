@@ -84,7 +84,8 @@ def _run(pipeline: Pipeline, planned: Mapping[str, Planned], address: str | None
     from pipelines.runner import Runner
 
     gc.enable()
-    with at_work(address) as stop:
+    asked = (step.job.imports for step in planned.values() if step.record is None)
+    with at_work(address, next(filter(None, asked), None)) as stop:
         total = capacity(address)
         check_capacity(planned, total)
         with screen(list(planned), as_json) as show:

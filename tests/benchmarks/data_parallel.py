@@ -118,24 +118,29 @@ def write_arrays(dataset: Dataset, path: Path) -> None:
 
 def run_workers(arrays: Path, out: Path) -> dict[str, Any]:
     """Run the script once a worker, and return what worker 0 told; Broken when one fails."""
-    with ExitStack() as probes:
-        ports = [free_port(probes) for _ in range(WORKERS)]
     settings: dict[str, Any] = {"data": str(arrays), "out": str(out), "model": MODEL}
     settings |= {"epochs": EPOCHS, "batch": BATCH, "rate": RATE, "seed": SEED}
+    reached: dict[str, Any] = json.loads(launched(SCRIPT, settings, variables()))
+    return reached
+
+
+def launched(script: str, settings: Mapping[str, Any], variables: Mapping[str, str]) -> str:
+    """Run `script` once a worker with the environment `variables`; return what worker 0 wrote; Broken on failure."""
+    with ExitStack() as probes:
+        ports = [free_port(probes) for _ in range(WORKERS)]
     started, running = time.perf_counter(), []
     for rank in range(WORKERS):
         cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]}}
         config = json.dumps({**cluster, "task": {"type": "worker", "index": rank}})
-        environment = {**variables(), "TF_CONFIG": config, "OMP_NUM_THREADS": "1"}
-        running.append(start("-m", SCRIPT, json.dumps(settings), environment=environment))
+        environment = {**variables, "TF_CONFIG": config, "OMP_NUM_THREADS": "1"}
+        running.append(start("-m", script, json.dumps(settings), environment=environment))
         os.setpriority(os.PRIO_PROCESS, running[-1].pid, RAYS_NICENESS)
     try:
-        told, *_ = [ended(process, started) for process in running]
+        first, *_ = [ended(process, started) for process in running]
     finally:
         for process in running:
             process.kill()  # one left waiting for a worker that failed
-    reached: dict[str, Any] = json.loads(told.output)
-    return reached
+    return first.output
 
 
 def free_port(probes: ExitStack) -> int:

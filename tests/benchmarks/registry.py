@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.benchmarks.cached_run import CachedRun
 from tests.benchmarks.checkpoint_tax import CheckpointTax
 from tests.benchmarks.data_parallel import DataParallel
+from tests.benchmarks.data_parallel_scaling import DataParallelScaling
 from tests.benchmarks.feed import Feed, FeedNumpy
 from tests.benchmarks.feed_jpeg import FeedJpeg
 from tests.benchmarks.harness import Benchmark
@@ -17,6 +18,7 @@ from tests.benchmarks.quickstart import Quickstart
 from tests.benchmarks.recovery import Recovery
 from tests.benchmarks.replica_uss import ReplicaUss
 from tests.benchmarks.score import ScoreSpeed
+from tests.benchmarks.turnaround import TurnaroundCold, TurnaroundWarm
 from tests.benchmarks.validate import Validate
 
 BENCHMARKS: tuple[type[Benchmark], ...] = (
@@ -35,6 +37,9 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     Recovery,
     ParameterServer,
     ParameterServerTen,
+    DataParallelScaling,
+    TurnaroundCold,
+    TurnaroundWarm,
     Quickstart,
     ReplicaUss,
     ScoreSpeed,

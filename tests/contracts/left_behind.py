@@ -7,12 +7,24 @@ from contextlib import suppress
 from pathlib import Path
 
 LISTENS = "0A"
+KEPT = (b"ray::IDLE", b"ray::TrainStateActor")
 
 
 def training_processes(parent: int) -> set[int]:
-    """Return the ids of the processes that `parent`, a raylet, has started and that have TensorFlow loaded."""
+    """Return the ids of the processes that `parent` has started and that have TensorFlow loaded.
+
+    The parent is a raylet, or what workers of its that start warm are copies of.
+    """
     processes = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
     return {pid for pid in processes if _has_tensorflow(pid, parent)}
+
+
+def at_work(pid: int) -> bool:
+    """Say whether a process lives and is not one that Ray keeps: for a next task, or to tell of trainings."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(KEPT)
+    except OSError:
+        return False  # it has ended
 
 
 def ports(pids: set[int]) -> set[int]:

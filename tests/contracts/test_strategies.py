@@ -22,7 +22,7 @@ from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Strategy
 from jobs.training import TrainWork
-from tests.contracts.left_behind import open_ports, ports, training_processes
+from tests.contracts.left_behind import at_work, open_ports, ports, training_processes
 from tests.rig import DoAfterEpoch, DoAfterSteps, KillOnce, KillWithin
 
 pytestmark = pytest.mark.cluster
@@ -133,7 +133,7 @@ class Trainings:
         events: list[dict[str, Any]] = []
         checkpoints = Folder.parse(str(self.root / f"{name}-checkpoints"))
         group = Group(work, self.strategy, name, checkpoints, retries, 2)
-        run_remote(run_group, group, resources=Resources(), tell=events.append)
+        run_remote(run_group, group, resources=Resources(), tell=events.append, warm=True)
         return events
 
     def model(self, out: str) -> Model:
@@ -213,7 +213,7 @@ def nothing_is_left(seen: dict[str, list[int]]) -> None:
     """Assert that what `Look` saw has ended, with its ports, and that no placement group is there."""
     import ray
 
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in seen["pids"]), "what trained has ended")
+    wait_until(lambda: not any(at_work(pid) for pid in seen["pids"]), "what trained has ended")
     assert not open_ports() & set(seen["ports"])
     states = {group["state"] for group in ray.util.placement_group_table().values()}
     assert states <= {"REMOVED"}

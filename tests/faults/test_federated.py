@@ -37,7 +37,7 @@ def test_a_round_is_survived_by_the_clients_that_answer(ray_cluster: None, texts
     work = DieInRound(DoAfterEpoch(trained.work(), 0, Look(tmp_path)), {1: 1})
     group = Group(work, Strategy.choose(SMALL), trained.name, Folder.parse(str(tmp_path / "kept")), retries=0, keep=2)
     events: list[dict[str, Any]] = []
-    run_remote(run_group, group, resources=Resources(), tell=events.append)
+    run_remote(run_group, group, resources=Resources(), tell=events.append, warm=True)
 
     (warning,) = [event["warning"] for event in events if "warning" in event]
     death = r"client 1: \(pid \d+ on [0-9.]+\) was killed by signal 9 \(SIGKILL\); rounds go on without it"

@@ -73,7 +73,7 @@ class Training:
         killing = DoAfterEpoch(work, 0, Kill(after, self.root))
         checkpoints = Folder.parse(str(self.root / "checkpoints"))
         group = Group(killing, STRATEGY, "run", checkpoints, retries, 2)
-        run_remote(run_group, group, resources=Resources(), tell=self.tell)
+        run_remote(run_group, group, resources=Resources(), tell=self.tell, warm=True)
 
     def tell(self, event: dict[str, Any]) -> None:
         self.events.append(event)

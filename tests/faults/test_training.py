@@ -61,7 +61,7 @@ class Training:
             2,
         )
         events: list[dict[str, Any]] = []
-        run_remote(run_group, group, resources=Resources(), tell=events.append)
+        run_remote(run_group, group, resources=Resources(), tell=events.append, warm=True)
         return events
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cluster.session import address_of, connect, disconnect
+from cluster.warm_start import Imports
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = 130
@@ -45,7 +46,7 @@ def stopping(stop: threading.Event) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def at_work(address: str | None) -> Iterator[threading.Event]:
+def at_work(address: str | None, warm: Imports | None = None) -> Iterator[threading.Event]:
     """Connect to the cluster at `address`, or start one here, for the length of a block, and tell so.
 
     Yields the event that the first signal sets.
@@ -54,7 +55,7 @@ def at_work(address: str | None) -> Iterator[threading.Event]:
     where = address_of(address)
     with stopping(stop) as take_signals:
         print(f"connecting to {where}" if where else "starting a cluster on this machine", file=sys.stderr)
-        connect(address)
+        connect(address, warm=warm)
         take_signals()  # connecting takes SIGTERM for itself
         try:
             yield stop

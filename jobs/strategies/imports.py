@@ -1,0 +1,15 @@
+"""What a process that trains imports, for processes that start with it imported."""
+
+from __future__ import annotations
+
+from cluster.warm_start import Imports
+
+TRAINING = Imports(
+    modules=("tensorflow", "tf_keras", "pyarrow", "pandas"),
+    of_ray=(
+        "ray.train.v2.api.data_parallel_trainer",
+        "jobs.strategies.ray_train",
+        "jobs.strategies.replicated",
+        "jobs.training",
+    ),
+)
