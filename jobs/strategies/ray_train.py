@@ -89,7 +89,8 @@ def run(group: Group, out: Output) -> None:
     try:
         # CUDA's state would not survive a fork: workers with GPUs start anew.
         warm = group.strategy.resources().gpus == 0
-        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop, warm=warm)
+        # Ray Train's controller lives as long as the process that made it.
+        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop, ends=True, warm=warm)
     finally:
         remove_leftover(group.name)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 LISTENS = "0A"
-KEPT = (b"ray::IDLE", b"ray::TrainStateActor")
+ZOMBIE = "Z"
+KEPT = (b"ray::IDLE", b"ray::TrainStateActor", b"ray::_AutoscalingCoordinatorActor")  # they serve a whole cluster
 
 
 def training_processes(parent: int) -> set[int]:
@@ -19,12 +20,16 @@ def training_processes(parent: int) -> set[int]:
     return {pid for pid in processes if _has_tensorflow(pid, parent)}
 
 
-def at_work(pid: int) -> bool:
-    """Say whether a process lives and is not one that Ray keeps: for a next task, or to tell of trainings."""
-    try:
-        return not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(KEPT)
-    except OSError:
-        return False  # it has ended
+def at_work(pids: Iterable[int]) -> dict[int, str]:
+    """Return by id what those of `pids` are that live; not what Ray keeps for what comes next."""
+    found = {}
+    for pid in pids:
+        with suppress(OSError):  # it has ended
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            if command and state != ZOMBIE and not command.startswith(KEPT):
+                found[pid] = command.replace(b"\0", b" ").decode().strip()
+    return found
 
 
 def ports(pids: set[int]) -> set[int]:

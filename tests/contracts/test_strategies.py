@@ -133,7 +133,7 @@ class Trainings:
         events: list[dict[str, Any]] = []
         checkpoints = Folder.parse(str(self.root / f"{name}-checkpoints"))
         group = Group(work, self.strategy, name, checkpoints, retries, 2)
-        run_remote(run_group, group, resources=Resources(), tell=events.append, warm=True)
+        run_remote(run_group, group, resources=Resources(), tell=events.append, ends=True, warm=True)
         return events
 
     def model(self, out: str) -> Model:
@@ -213,17 +213,17 @@ def nothing_is_left(seen: dict[str, list[int]]) -> None:
     """Assert that what `Look` saw has ended, with its ports, and that no placement group is there."""
     import ray
 
-    wait_until(lambda: not any(at_work(pid) for pid in seen["pids"]), "what trained has ended")
+    wait_until(lambda: not at_work(seen["pids"]), lambda: f"still there: {at_work(seen['pids'])}")
     assert not open_ports() & set(seen["ports"])
     states = {group["state"] for group in ray.util.placement_group_table().values()}
     assert states <= {"REMOVED"}
 
 
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    """Return once `true()` is; fail when it is not for too long."""
+def wait_until(true: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+    """Return once `true()` is; fail with `otherwise()` when it is not for too long."""
     end = time.monotonic() + LONGEST
     while not true():
-        assert time.monotonic() < end, f"not true in time: {what}"
+        assert time.monotonic() < end, otherwise()
         time.sleep(0.1)
 
 
