@@ -97,7 +97,7 @@ class Look:
 
     def __call__(self, epoch: int) -> None:
         if epoch == 1:
-            pids = training_processes(os.getppid())
+            pids = set(at_work(training_processes(os.getppid())))
             self.file.write_text(json.dumps({"pids": sorted(pids), "ports": sorted(ports(pids))}))
 
 
