@@ -69,18 +69,22 @@ def begin(imports: Imports) -> None:
     from cluster.environment import training_variables
 
     name = f"espalier-{uuid.uuid4().hex}"
-    arguments = [name, ",".join(imports.modules), ",".join(imports.of_ray), str(os.getpid())]
+    arguments = [",".join(imports.modules), ",".join(imports.of_ray), str(os.getpid())]
     # glibc reads its settings when a process starts: copies have the stem's. Ray gives a worker as many BLAS threads
     # as it has CPUs, one as a rule; copies have those the stem's BLAS was loaded with.
     environment = os.environ | training_variables() | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, __file__, STEM, *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the process that started it
-    )
+    with socket.socket(socket.AF_UNIX) as listener:  # whoever connects before the stem looks waits
+        listener.bind(f"\0{name}")
+        listener.listen(64)
+        process = subprocess.Popen(
+            [sys.executable, __file__, STEM, str(listener.fileno()), *arguments],
+            env=environment,
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the process that started it
+        )
     _here.append(Stem(name, process))
 
 
@@ -182,15 +186,13 @@ class Asked:
         runpy.run_path(self.command[0], run_name="__main__")
 
 
-def stem(name: str, modules: str, of_ray: str, owner: int) -> Asked | None:
-    """Import, then fork for whoever asks, as long as the process `owner` lives; None at its end.
+def stem(listening: int, modules: str, of_ray: str, owner: int) -> Asked | None:
+    """Import, then fork for whoever asks at a socket, as long as the process `owner` lives; None at its end.
 
     Returns what is asked in every copy.
     """
-    with socket.socket(socket.AF_UNIX) as listener, suppress(ProcessLookupError):
+    with socket.socket(fileno=listening) as listener, suppress(ProcessLookupError):
         owned = os.pidfd_open(owner)
-        listener.bind(f"\0{name}")
-        listener.listen(64)
         _import(modules)
         workers = set[int]()
         watched: list[Any] = [listener, owned]
@@ -278,12 +280,12 @@ def _read(connection: socket.socket) -> Asked | None:
 
 
 def main(arguments: list[str]) -> None:
-    """Be a stem (`--stem NAME MODULES OF-RAY OWNER`) or a launcher (`NAME WORKER-SCRIPT …`)."""
+    """Be a stem (`--stem SOCKET MODULES OF-RAY OWNER`) or a launcher (`NAME WORKER-SCRIPT …`)."""
     if arguments[0] != STEM:
         launch(arguments[0], arguments[1:])
         return
-    name, modules, of_ray, owner = arguments[1:]
-    if (asked := stem(name, modules, of_ray, int(owner))) is not None:
+    listening, modules, of_ray, owner = arguments[1:]
+    if (asked := stem(int(listening), modules, of_ray, int(owner))) is not None:
         asked.become()
 
 
