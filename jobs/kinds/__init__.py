@@ -10,6 +10,7 @@ Job.found_in(
         "evaluate": "jobs.kinds.evaluate",
         "report": "jobs.kinds.report",
         "score": "jobs.kinds.score",
+        "search": "jobs.kinds.search",
         "sweep": "jobs.kinds.sweep",
         "train": "jobs.kinds.train",
     }

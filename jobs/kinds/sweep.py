@@ -14,6 +14,7 @@ from jobs.kinds.compress import Compress
 from jobs.kinds.train import Train
 from jobs.spec import INCIDENTAL, Path, Spec
 from jobs.strategies import DEFAULT, Strategy
+from jobs.sweeping.checks import inner_problems, measure_problems
 from jobs.sweeping.distributions import Distribution
 from jobs.sweeping.goals import TRAINED, Goals, Measure
 from jobs.sweeping.plan import Asked, Plan
@@ -90,18 +91,7 @@ class Sweep(Job):
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Check the definition's own values, the space, the goals, and what the scheduler and the searcher can do."""
         asked = self.asked()
-        yield from ((("train", *path), text) for path, text in asked.train.problems(steps))
-        for field in ("after", "best_of", "timeout"):
-            if field in self.train.model_fields_set:
-                yield ("train", field), "means nothing within a sweep: say it of a step"
-        if asked.compress is not None:
-            for path, text in asked.compress.problems({**steps, "trained": self.train}):
-                yield ("compress", *path), text
-            if (asked.train.strategy.workers > 1) != (asked.compress.strategy.workers > 1):
-                yield (
-                    ("compress", "strategy"),
-                    "must have one worker where train.strategy has one, several elsewhere",
-                )
+        yield from inner_problems(asked, steps, "a sweep")
         sound = True
         for place, text in self._space_problems(asked):
             sound = False
@@ -122,12 +112,7 @@ class Sweep(Job):
         yield from ((("space", *path), text) for path, text in conditions(self.space))
 
     def _goal_problems(self) -> Iterator[tuple[Path, str]]:
-        for field, wrong in (("maximise", TRAINED[1:]), ("minimise", TRAINED[:1])):
-            for index, name in enumerate(getattr(self, field)):
-                if name in wrong or (field == "maximise" and name not in TRAINED):
-                    yield (field, index), f"'{name}' is better the {'lower' if field == 'maximise' else 'higher'}"
-                if name in getattr(self, field)[:index]:
-                    yield (field, index), f"'{name}' is listed already"
+        yield from measure_problems(self.maximise, self.minimise)
         goals = self.goals()
         if self.compress is None:
             for name in [*goals.raised, *goals.limits]:

@@ -33,7 +33,8 @@ class Train(TrainRecipe, Job):
     model: ModelSpec
     strategy: Strategy = DEFAULT
     best_of: Annotated[
-        Annotated[str, Ref(Trials)] | None, Field(description="A sweep: its winner's values replace this step's own")
+        Annotated[str, Ref(Trials)] | None,
+        Field(description="A sweep or search, whose winner's values replace this step's"),
     ] = None
     keep: Annotated[int, INCIDENTAL, Field(ge=1, le=1000, description="Checkpoints kept")] = 2
 

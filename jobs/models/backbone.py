@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from jobs.artifacts import Dataset
 from jobs.data import files
 from jobs.data.preprocess import Preprocess
+from jobs.models.architecture.counting import Counted
 from jobs.models.sharding import Sharding
 from jobs.spec import Choice
 
@@ -22,6 +23,8 @@ class Backbone(Choice):
     modality: ClassVar[Literal["image", "text", "image_text"]]
     smallest: ClassVar[int] = 1  # pixels a side of an image it reads
     compressible: ClassVar[bool] = True  # False: its layers cannot be rebuilt around, the file can be quantized
+    architecture: ClassVar[tuple[str, ...]] = ()  # the fields that say how its layers are laid out
+    elastic: ClassVar[tuple[str, ...]] = ()  # of these, in the order a supernet frees them: smaller is part of larger
     normalises_batches: ClassVar[bool] = False  # its layers take means over the rows of a batch, and keep averages
     sharding: ClassVar[Sharding] = Sharding()  # how its layers divide over workers; without a rule, none does
     runtime: ClassVar[Literal["litert", "tensorflow"]] = (
@@ -31,6 +34,14 @@ class Backbone(Choice):
     def divided_sizes(self) -> dict[str, int]:
         """Return the sizes that `sharding` divides, by field, as far as they are known before training starts."""
         return {}
+
+    def counted(self, image: Sequence[int] | None) -> Counted | None:
+        """Return its layers counted, for images of `image` (height, width, channels); None where that takes a build."""
+        return None
+
+    def through(self, layers: Any, x: Any) -> Any:
+        """Pass `x` through the layers as `layers` makes, counts or shares them; where there are `elastic` fields."""
+        raise NotImplementedError
 
     def inputs(self) -> list[str]:
         """Return the paths and URIs of what it reads when training starts, such as pretrained weights."""

@@ -135,8 +135,31 @@ class Named:
         convolution = keras.layers.Conv2D(
             width, kernel, stride, padding="same", use_bias=False, kernel_initializer=start, name=name
         )
-        x = keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"{name}_norm")(convolution(x))
+        return self._normalise(convolution(x), name, activate)
+
+    def depthwise(self, x: Any, kernel: int, stride: int, name: str) -> Any:
+        """Convolution of each channel by itself, without bias, batch normalisation and a ReLU."""
+        start = self.initializer(keras.initializers.HeNormal, name)
+        convolution = keras.layers.DepthwiseConv2D(
+            kernel, stride, padding="same", use_bias=False, depthwise_initializer=start, name=name
+        )
+        return self._normalise(convolution(x), name, True)
+
+    def _normalise(self, x: Any, name: str, activate: bool) -> Any:
+        x = keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"{name}_norm")(x)
         return keras.layers.ReLU(name=f"{name}_relu")(x) if activate else x
+
+    def block(self, x: Any, body: Callable[[Any], Any], name: str) -> Any:
+        """Apply `body`, which a smaller model of the same architecture may be without."""
+        return body(x)
+
+    def drop_channels(self, x: Any, rate: float, name: str) -> Any:
+        """Drop whole channels in training, if `rate` is above 0."""
+        return SpatialDropout(rate, name=name)(x) if rate else x
+
+    def leave_out(self, x: Any, rate: float, name: str) -> Any:
+        """Leave a residual branch out in training, if `rate` is above 0."""
+        return StochasticDepth(rate, name=name)(x) if rate else x
 
     def join(self, shortcut: Any, x: Any, name: str) -> Any:
         """Add the shortcut and apply a ReLU."""

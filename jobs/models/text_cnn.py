@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from jobs.artifacts import Dataset
 from jobs.data.preprocess import Preprocess, WordPieces
+from jobs.models.architecture.counting import Counted
 from jobs.models.backbone import Backbone
 
 
@@ -17,6 +19,7 @@ class TextCnn(Backbone):
 
     kind: Literal["text_cnn"] = "text_cnn"
     modality = "text"
+    architecture: ClassVar[tuple[str, ...]] = ("width", "filters", "kernels")
     vocabulary: Annotated[int, Field(ge=100, le=200_000)] = 8_000
     length: Annotated[int, Field(ge=4, le=4_096, description="Word pieces a text is cut or padded to")] = 64
     width: Annotated[int, Field(ge=4, le=1_024)] = 64
@@ -29,6 +32,16 @@ class TextCnn(Backbone):
         from jobs.data.text import fit_word_pieces
 
         return fit_word_pieces(dataset, folder, self.vocabulary, self.length)
+
+    def counted(self, image: Sequence[int] | None) -> Counted | None:
+        """Count the layers, with a vocabulary as large as it may become."""
+        counted = Counted()
+        counted.add(self.vocabulary * self.width, 0)
+        for size in self.kernels:
+            weights = size * self.width * self.filters
+            counted.add(weights + self.filters, weights * self.length)
+        counted.features = self.filters * len(self.kernels)
+        return counted
 
     def features(self, inputs: Any, preprocess: Preprocess, seed: int) -> Any:
         """Build on `int32[rows, length]` token ids; id 0 is padding."""
@@ -45,8 +58,9 @@ class TextCnn(Backbone):
         if self.spatial_dropout:
             x = SpatialDropout(self.spatial_dropout, name="embedding_dropout")(x)
         pooled = []
-        for size in self.kernels:
-            name = f"conv{size}"
+        for index, size in enumerate(self.kernels):
+            again = self.kernels[:index].count(size)
+            name = f"conv{size}" + (f"_{again + 1}" if again else "")
             start = layers.initializer(keras.initializers.GlorotUniform, name)
             y = keras.layers.Conv1D(
                 self.filters, size, padding="same", activation="relu", kernel_initializer=start, name=name

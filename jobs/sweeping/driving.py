@@ -61,7 +61,7 @@ class Book:
         if self.next >= self.plan.trials:
             return None
         token: object = None
-        if self.next == 0:
+        if self.next == 0 and self.plan.own:
             values = self.own_values()
             self.search.begun(values)
         elif (asked := self.search.ask()) is None:
@@ -85,7 +85,7 @@ class Book:
         trial = self._trial(running, None if text is None else json.loads(text), died)
         self.trials[trial.number] = trial
         self.journal.write(trial)
-        if running.number == 0:
+        if running.token is None:  # it was not the search that asked for it
             self.search.replay(trial.values, trial.outcome())
         else:
             self.search.tell(running.token, trial.outcome())
@@ -98,7 +98,8 @@ class Book:
         elif ended is not None and "failed" in ended:
             error, status = ended["failed"], "failed"
         elif ended is not None:
-            measured, status = ended["measured"], "finished"
+            known = self.plan.costs(running.values) if self.plan.costs is not None else {}
+            measured, status = ended["measured"] | known, "finished"
             if any(not math.isfinite(value) for value in measured.values()):
                 error, measured, status = f"it measured {measured}", {}, "failed"
         return Trial(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Measure = Literal["accuracy", "loss", "size_bytes", "p99_ms"]
-TRAINED: tuple[str, ...] = ("accuracy", "loss")  # of validation rows; the others are measured of a served file
+TRAINED: tuple[str, ...] = ("accuracy", "loss")  # of validation rows
+SERVED: tuple[str, ...] = ("size_bytes", "p99_ms")  # of a served file
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class Goals:
         """
         kept = [number for number, measured in found.items() if self.keeps(measured)]
         return min(kept, key=lambda number: (*self.rank(found[number]), number), default=None)
+
+    @property
+    def served(self) -> bool:
+        """Whether something is measured of a served file."""
+        return any(name in SERVED for name in (*self.raised, *self.limits))
 
     @property
     def watched(self) -> str:

@@ -13,8 +13,8 @@ from jobs.kinds.train import Train
 from jobs.spec import Scalar, Spec
 from jobs.sweeping.goals import Goals
 from jobs.sweeping.schedulers import Scheduler
-from jobs.sweeping.searchers import Searcher
-from jobs.sweeping.space import Space, in_chain, replaced
+from jobs.sweeping.searchers import Proposing
+from jobs.sweeping.space import Space, Values, in_chain, replaced
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Plan:
     asked: Asked
     space: Space
     goals: Goals
-    searcher: Searcher
+    searcher: Proposing
     scheduler: Scheduler
     trials: int
     concurrent: int | None
@@ -60,6 +60,8 @@ class Plan:
     step: str
     checkpoints: Folder  # outlives an attempt
     runner: Callable[[Plan], Any] | None = None  # what runs trials in their processes; jobs/sweeping/trial.py
+    costs: Callable[[Values], dict[str, float]] | None = None  # what of a trial is known before it is trained
+    own: bool = True  # whether trial 0 has the definition's own values
 
     def identity(self) -> dict[str, Any]:
         """Return what a trial's result depends on, and what is drawn from what: a journal of another is of no use."""

@@ -34,6 +34,9 @@ class Trials(Artifact):
     importance: dict[str, float] = {}  # of each field for the first goal (fANOVA), where there are enough trials
     seconds: float
     epochs: int  # trained over all trials
+    candidates: int = 0  # of an architecture search: how many there are in its space; they are in candidates.json
+    refused: int = 0  # of these, beyond the limits before anything was trained
+    agreement: float | None = None  # Kendall's τ of a supernet's ranking with trainings alone
     float_best: int | None = None  # what would have won by the float model alone, where a served file was judged
 
 

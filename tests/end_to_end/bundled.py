@@ -33,6 +33,7 @@ SLOW = {  # run by make soak: make test runs those of what no other shows
     "model_parallel",
     "resnet50",
     "resnet50_v2",
+    "search",
     "strategies",
     "tfrecord",
 }

@@ -36,5 +36,20 @@ def _sweep(store: Path) -> None:
     assert f"By the float models alone trial {trials.float_best} would have won" in page.read_text()
 
 
+def _search(store: Path) -> None:
+    """Layouts beyond the limits are not trained; shared weights rank the others much as trainings alone do."""
+    for step, trained in (("shared", 8), ("bred", 6)):
+        (folder,) = store.glob(f"*/{step}-*")
+        trials = artifact_at(str(folder), Trials)
+        assert (trials.candidates, trials.refused, trials.finished) == (32, 3, trained)
+        assert trials.measured["macs"] <= 1_000_000
+        assert trials.measured["parameter_bytes"] <= 400_000
+        if step == "shared":
+            assert trials.agreement is not None
+            assert trials.agreement >= 0.5
+    (page,) = store.glob("*/report-*/*/report.html")
+    assert "Of 32 candidates 3 were refused before training" in page.read_text()
+
+
 # By the definition's stem.
-SHOWN: dict[str, Callable[[Path], None]] = {"fusion": _fusion, "sweep": _sweep}
+SHOWN: dict[str, Callable[[Path], None]] = {"fusion": _fusion, "search": _search, "sweep": _sweep}

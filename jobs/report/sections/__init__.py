@@ -11,5 +11,6 @@ from jobs.report.sections.origin import origin as origin
 from jobs.report.sections.precision_recall import precision_recall as precision_recall
 from jobs.report.sections.promises import promises as promises
 from jobs.report.sections.scaling import scaling as scaling
+from jobs.report.sections.search import search as search
 from jobs.report.sections.speed import speed as speed
 from jobs.report.sections.sweep import sweep as sweep

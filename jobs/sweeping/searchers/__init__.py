@@ -1,8 +1,8 @@
 """Searchers, one file each: which values the next trial gets. A new one is one file and one line here."""
 
-from jobs.sweeping.searchers.searcher import Outcome, Search, Searcher
+from jobs.sweeping.searchers.searcher import Outcome, Proposing, Search, Searcher
 
-__all__ = ["Outcome", "Search", "Searcher"]
+__all__ = ["Outcome", "Proposing", "Search", "Searcher"]
 
 Searcher.found_in(
     {

@@ -41,6 +41,17 @@ class Search(Protocol):
         """Take a trial that was not asked for here: one of an earlier attempt, or the definition's own values."""
 
 
+class Proposing(Protocol):
+    """What begins a search: a searcher of a sweep, or the method of an architecture search."""
+
+    @property
+    def seed(self) -> int:
+        """What it draws from."""
+
+    def search(self, space: Space, goals: Goals, trials: int) -> Search:
+        """Begin a search over `space` of about `trials` trials, in the process that drives the sweep."""
+
+
 class Searcher(Choice):
     """The family of searchers."""
 

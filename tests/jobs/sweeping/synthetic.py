@@ -46,7 +46,7 @@ class Synthetic:
         for epoch in range(len(history), self.plan.asked.train.epochs):
             self.trouble(values, epoch)
             score += worth(values)
-            history.append(_epoch(epoch + 1, score))
+            history.append(epoch_of(epoch + 1, score))
             keeper.progress = Progress(list(history), Begun(), {"score": np.float64(score)})
             keeper.hand({"validation_accuracy": score, "validation_loss": -score})
         nothing = values.get("seed") == 666
@@ -64,7 +64,7 @@ class Synthetic:
         return None
 
 
-def _epoch(number: int, score: float) -> Epoch:
+def epoch_of(number: int, score: float) -> Epoch:
     return Epoch(
         epoch=number, loss=0.0, accuracy=0.0, validation_loss=-score, validation_accuracy=score, seconds=0.0,
         rows_per_second=0.0,
