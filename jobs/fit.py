@@ -83,7 +83,7 @@ class Training:
         pairs = list(zip(gradients, variables, strict=True))
         self.gradients = [Gradient.of(gradient, variable) for gradient, variable in pairs if gradient is not None]
         self.optimizer.apply_gradients(pairs)
-        return _sums(batch, logits, losses)
+        return sums_of(batch, logits, losses)
 
     def losses(self, batch: Any, logits: Any) -> Any:
         """Return the loss of each row, `float32[rows]`.
@@ -123,10 +123,11 @@ class Training:
 
         logits = tf.cast(self.model(batch.x, training=False), tf.float32)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits) * batch.weights
-        return _sums(batch, logits, losses)
+        return sums_of(batch, logits, losses)
 
 
-def _sums(batch: Any, logits: Any, losses: Any) -> tuple[Any, Any, Any]:
+def sums_of(batch: Any, logits: Any, losses: Any) -> tuple[Any, Any, Any]:
+    """Return a shard's sums of loss, correct rows and rows."""
     import tensorflow as tf
 
     correct = tf.cast(tf.equal(tf.argmax(logits, 1, tf.int32), batch.y), tf.float32) * batch.weights

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from jobs.fit import Gradient, Training, _sums
+from jobs.fit import Gradient, Training, sums_of
 from jobs.models.model import ModelSpec
 
 
@@ -68,7 +68,7 @@ class Sandwich(Training):
         pairs = list(zip(gradients, variables, strict=True))
         self.gradients = [Gradient.of(gradient, variable) for gradient, variable in pairs if gradient is not None]
         self.optimizer.apply_gradients(pairs)
-        return _sums(batch, logits, losses)
+        return sums_of(batch, logits, losses)
 
     def _smaller(self, batch: Any, logits: Any, teacher: Any) -> Any:
         if not self.distil:
@@ -80,4 +80,4 @@ class Sandwich(Training):
         """Return the largest layout's sums on a shard, normalised by it: averages are only taken when it is scored."""
         logits = self.model.logits(batch.x, tf.constant(self.model.largest), training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits) * batch.weights
-        return _sums(batch, logits, losses)
+        return sums_of(batch, logits, losses)
