@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 from jobs.artifacts import Timing
 from jobs.data.feed import Feed
 from jobs.models.layers import draws
+from jobs.strategies.engine import SharedData
 from jobs.strategies.exchange import Exchange
 from jobs.strategies.timing import Calls
 
 STEPS_A_CALL = 64
 
 
-class Replicated:
+class Replicated(SharedData):
     """The engine of `single` and `data_parallel`."""
 
     def __init__(self, strategy: Any, workers: int, rank: int) -> None:
+        super().__init__()
         self.strategy = strategy
         self.workers = workers
         self.replicas = int(strategy.num_replicas_in_sync)
@@ -48,24 +50,15 @@ class Replicated:
         self._calls = Calls()
         self._trained: tuple[Any, Feed, float] | None = None  # what, on what, how many rows
         self._exchanges: dict[int, tuple[int, float]] = {}  # bytes and seconds of a train step
-        self._functions: dict[tuple[int, str], Any] = {}
         self._iterators: dict[int, tuple[int, Any]] = {}
 
     def scope(self) -> Any:
         """Return the strategy's scope."""
         return self.strategy.scope()
 
-    def held(self, dataset: Any, split: str) -> Any:
-        """Return the data set: a worker reads its shard of every global batch."""
-        return dataset
-
-    def steps(self, feed: Feed) -> int:
-        """Return the feed's own steps."""
-        return feed.steps
-
     def train(self, training: Any, feed: Feed, first: int, last: int) -> tuple[float, float, float]:
         """Run train steps `first` … `last`-1 and return the sums of loss, correct rows and rows."""
-        run = self._function(training, "train", self._train_function)
+        run = self._function(training, "train", lambda: self._train_function(training))
         iterator = self._iterator(feed, first)
         self._reset()
         # Gradients of embeddings are gathered, and within a call TensorFlow holds what is gathered to one shape.
@@ -103,7 +96,7 @@ class Replicated:
 
     def evaluate(self, training: Any, feed: Feed) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over every row of `feed`."""
-        run = self._function(training, "evaluate", self._evaluate_function)
+        run = self._function(training, "evaluate", lambda: self._evaluate_function(training))
         iterator = iter(self._distributed(feed, 0))
         self._reset()
         run(iterator, tf.constant(feed.steps, tf.int64))
@@ -132,22 +125,6 @@ class Replicated:
         found = int(tf.reduce_min(self.strategy.gather(mine, axis=0)))
         return None if found == tf.int64.max else found
 
-    def facts(self) -> dict[str, float]:
-        """Return nothing: replicas take every train step together."""
-        return {}
-
-    def read(self, training: Any) -> dict[str, Any]:
-        """Return weights (`w/…`) and optimizer state (`o/…`) as arrays."""
-        arrays = {f"w/{i}": v.numpy() for i, v in enumerate(training.model.weights)}
-        return arrays | {f"o/{i}": v.numpy() for i, v in enumerate(training.optimizer.variables)}
-
-    def restore(self, training: Any, arrays: dict[str, Any]) -> None:
-        """Put arrays that `read` returned back; what is left out stays as it is."""
-        for letter, variables in (("w", training.model.weights), ("o", training.optimizer.variables)):
-            for i, variable in enumerate(variables):
-                if (value := arrays.get(f"{letter}/{i}")) is not None:
-                    variable.assign(value)
-
     def _reset(self) -> None:
         for variable in self.strategy.experimental_local_results(self.sums):
             variable.assign(tf.zeros([3], tf.float64))
@@ -157,12 +134,6 @@ class Replicated:
     def _summed(self) -> tuple[float, float, float]:
         loss, correct, rows = (float(v) for v in self.sums.read_value().numpy())
         return loss, correct, rows
-
-    def _function(self, training: Any, name: str, make: Any) -> Any:
-        key = (id(training), name)
-        if key not in self._functions:
-            self._functions[key] = make(training)
-        return self._functions[key]
 
     def _iterator(self, feed: Feed, start: int) -> Any:
         at, iterator = self._iterators.get(id(feed), (-1, None))

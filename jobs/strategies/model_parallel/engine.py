@@ -22,17 +22,19 @@ from jobs.artifacts import Timing
 from jobs.data.feed import Batch, Feed
 from jobs.models.layers import drawing, draws
 from jobs.models.sharding import current
+from jobs.strategies.engine import SharedData
 from jobs.strategies.model_parallel.sharded import BATCH, MODEL, Grid
 from jobs.strategies.model_parallel.traffic import bytes_sent
 from jobs.strategies.timing import Calls
 
 
-class Meshed:
+class Meshed(SharedData):
     """The engine of `model_parallel`. The workers of one row of the mesh see the same rows of a global batch."""
 
     local = 1
 
     def __init__(self, batch: int, model: int, rank: int) -> None:
+        super().__init__()
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         dtensor.initialize_accelerator_system(device, enable_coordination_service=True)
         keras.backend.experimental.enable_tf_random_generator()
@@ -40,7 +42,6 @@ class Meshed:
         self.grid = Grid(mesh, *divmod(rank, model))
         self.replicas, self.first = batch, self.grid.row
         self._axes: dict[str, int | None] = {}  # of the models' variables, by name
-        self._functions: dict[tuple[int, str], Any] = {}
         self._bad_step: int | None = None
         self._calls, self._waited = Calls(), 0.0
         self._trained: tuple[Any, Feed, float] | None = None  # what, on what, how many rows
@@ -61,17 +62,9 @@ class Meshed:
             self._axes[name] = rule.axis(name)
         return self._axes.get(name, self._axes.get(name.partition("/")[2]))
 
-    def held(self, dataset: Any, split: str) -> Any:
-        """Return the data set: every worker reads the whole of it."""
-        return dataset
-
-    def steps(self, feed: Feed) -> int:
-        """Return the feed's own steps."""
-        return feed.steps
-
     def train(self, training: Any, feed: Feed, first: int, last: int) -> tuple[float, float, float]:
         """Run train steps `first` … `last`-1 and return the sums of loss, correct rows and rows."""
-        run = self._function(training, "train", self._train_function)
+        run = self._function(training, "train", lambda: self._train_function(training))
         sums, self._bad_step = np.zeros(3), None
         for train_step in range(first, last):
             started = time.perf_counter()
@@ -98,13 +91,9 @@ class Meshed:
         self._calls.reset()
         return found
 
-    def facts(self) -> dict[str, float]:
-        """Return nothing: workers take every train step together."""
-        return {}
-
     def evaluate(self, training: Any, feed: Feed) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over every row of `feed`."""
-        run = self._function(training, "evaluate", _evaluate_function)
+        run = self._function(training, "evaluate", lambda: _evaluate_function(training))
         sums = np.zeros(3)
         for train_step in range(feed.steps):
             sums += self._numbers(run, self._batch(feed, train_step))
@@ -125,18 +114,6 @@ class Meshed:
         """Return the first train step whose loss was not finite since the last `train` began."""
         return self._bad_step
 
-    def read(self, training: Any) -> dict[str, Any]:
-        """Return weights (`w/…`) and optimizer state (`o/…`) as whole arrays."""
-        arrays = {f"w/{i}": v.numpy() for i, v in enumerate(training.model.weights)}
-        return arrays | {f"o/{i}": v.numpy() for i, v in enumerate(training.optimizer.variables)}
-
-    def restore(self, training: Any, arrays: dict[str, Any]) -> None:
-        """Put arrays that `read` returned back; what is left out stays as it is."""
-        for letter, variables in (("w", training.model.weights), ("o", training.optimizer.variables)):
-            for i, variable in enumerate(variables):
-                if (value := arrays.get(f"{letter}/{i}")) is not None:
-                    variable.assign(np.asarray(value))
-
     def _train_function(self, training: Any) -> Any:
         def whole(drawn: Any) -> Any:
             return dtensor.relayout(drawn, self.grid.layout(drawn.shape.rank))
@@ -148,12 +125,6 @@ class Meshed:
                 return tf.stack(training.apply(batch, 1))
 
         return run
-
-    def _function(self, training: Any, name: str, make: Any) -> Any:
-        key = (id(training), name)
-        if key not in self._functions:
-            self._functions[key] = make(training)
-        return self._functions[key]
 
     def _batch(self, feed: Feed, train_step: int) -> Batch:
         """Return a global batch over the mesh, each shard filled up to as many rows as the largest may have."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from jobs.artifacts import Timing
 from jobs.data.feed import Feed
-from jobs.models.weights.wholes import wholes
+from jobs.strategies.engine import SharedData
 from jobs.strategies.parameter_server.flight import Flight
 from jobs.strategies.parameter_server.measured import facts_of, step_bytes, timing_of
 from jobs.strategies.parameter_server.packing import pack
@@ -34,7 +34,7 @@ from jobs.strategies.parameter_server.traced import (
 )
 
 
-class Scheduled:
+class Scheduled(SharedData):
     """The engine of `parameter_server`, in the coordinator. `look` is called now and then while closures fly."""
 
     replicas = 1  # a train step is one worker's
@@ -44,13 +44,13 @@ class Scheduled:
     def __init__(
         self, strategy: Any, look: Callable[[], None], workers: int, steps_per_closure: int, in_flight: int
     ) -> None:
+        super().__init__()
         self.strategy = strategy
         self.workers = workers
         self.steps_per_closure = steps_per_closure
         self._flight = Flight(tf.distribute.coordinator.ClusterCoordinator(strategy), in_flight, look)
         with strategy.scope():
             self._updates = tf.Variable(0, dtype=tf.int64, trainable=False, name="updates")
-        self._closures: dict[tuple[int, str], Any] = {}
         self._bad = NONE
         self._epoch: tuple[list[NDArray[np.float64]], float] = ([], 0.0)  # closures' results, and seconds
         self._facts: dict[str, float] = {}
@@ -62,14 +62,6 @@ class Scheduled:
         with self.strategy.scope(), tf.variable_creator_scope(_whole_first):
             yield
 
-    def held(self, dataset: Any, split: str) -> Any:
-        """Return the data set: the coordinator reads all rows."""
-        return dataset
-
-    def steps(self, feed: Feed) -> int:
-        """Return the feed's own steps."""
-        return feed.steps
-
     def train(self, training: Any, feed: Feed, first: int, last: int) -> tuple[float, float, float]:
         """Hand out train steps `first` … `last`-1; return the sums of loss, correct rows and rows when all are done."""
         results: list[NDArray[np.float64]] = []
@@ -77,7 +69,9 @@ class Scheduled:
         self._flight.highest = 0
         for start, count, alone in self._runs(training, feed, first, last):
             packed = pack(feed, start, count)
-            run = self._closure(training, train_closure, self._updates, training, packed)
+            run = self._function(
+                training, "train", partial(train_closure, self.strategy, self._updates, training, packed)
+            )
             if alone:
                 self._flight.wait()
             self._flight.launch(run, (packed, tf.constant(start, tf.int64)), results.append)
@@ -99,7 +93,8 @@ class Scheduled:
         results: list[NDArray[np.float64]] = []
         for start, count in feed.alike(0, feed.steps, self.steps_per_closure):
             packed = pack(feed, start, count)
-            self._flight.launch(self._closure(training, measure_closure, training, packed), (packed,), results.append)
+            run = self._function(training, "measure", partial(measure_closure, self.strategy, training, packed))
+            self._flight.launch(run, (packed,), results.append)
         self._flight.wait()
         loss, correct, rows = (float(value) for value in np.sum(results, 0)) if results else (0.0, 0.0, 0.0)
         return loss, correct, rows
@@ -125,16 +120,6 @@ class Scheduled:
         """Return the staleness of the epoch's train steps, and how many closures were in flight."""
         return self._facts
 
-    def read(self, training: Any) -> dict[str, Any]:
-        """Return weights (`w/…`) and optimizer state (`o/…`) as whole arrays, as any strategy does."""
-        return {name: variable.numpy() for name, variable in _state(training)}
-
-    def restore(self, training: Any, arrays: dict[str, Any]) -> None:
-        """Put arrays that `read` returned back, whoever did; what is left out stays as it is."""
-        for name, variable in _state(training):
-            if (value := arrays.get(name)) is not None:
-                variable.assign(value)
-
     def _runs(self, training: Any, feed: Feed, first: int, last: int) -> Iterator[tuple[int, int, bool]]:
         """Yield (train step, count, alone): closures' train steps, and single ones that nothing may run beside."""
         for start, count in feed.alike(first, last, self.steps_per_closure):
@@ -148,21 +133,9 @@ class Scheduled:
             if begun < start + count:
                 yield begun, start + count - begun, False
 
-    def _closure(self, training: Any, make: Callable[..., Any], *args: Any) -> Any:
-        key = (id(training), make.__name__)
-        if key not in self._closures:
-            self._closures[key] = make(self.strategy, *args)
-        return self._closures[key]
-
 
 def _whole_first(make: Callable[..., Any], **options: Any) -> Any:
     """Draw a variable's whole first value before it is cut: seeded weights are those of every other strategy."""
     if callable(start := options.get("initial_value")):
         options["initial_value"] = start()
     return make(**options)
-
-
-def _state(training: Any) -> Iterator[tuple[str, Any]]:
-    for letter, variables in (("w", training.model.weights), ("o", training.optimizer.variables)):
-        for index, variable in enumerate(wholes(variables)):
-            yield f"{letter}/{index}", variable
