@@ -18,7 +18,7 @@ from tests.benchmarks.harness import Benchmark
 from tests.benchmarks.processes import ended, python, start
 
 SCRIPT = "tests.benchmarks.references.coordinator"
-WORKERS, SERVERS, STEPS_PER_CLOSURE = 2, 1, 10
+WORKERS, SERVERS, TEN = 2, 1, 10
 EPOCHS, BATCH, RATE, SEED = 8, 128, 0.01, 0
 CLASSES, WORDS, LENGTH = 10, 400, 32
 ROWS = {"train": 25_600, "validation": 256, "test": 2_000}
@@ -93,12 +93,12 @@ class ParameterServer(Benchmark):
 
 
 class ParameterServerTen(ParameterServer):
-    """The same, against a script that schedules as many train steps a closure as ours."""
+    """The same, against a script that schedules ten train steps a closure."""
 
     id = "parameter_server_ten"
     name = "training with parameter servers, against a hand-written script that schedules ten steps a closure"
     target = 0.98
-    steps_per_closure = STEPS_PER_CLOSURE
+    steps_per_closure = TEN
 
 
 def write_table(path: Path) -> None:

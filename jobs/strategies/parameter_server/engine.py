@@ -23,6 +23,7 @@ from jobs.strategies.engine import SharedData
 from jobs.strategies.parameter_server.flight import Flight
 from jobs.strategies.parameter_server.measured import facts_of, step_bytes, timing_of
 from jobs.strategies.parameter_server.packing import pack
+from jobs.strategies.parameter_server.parameter_server import fair
 from jobs.strategies.parameter_server.traced import (
     BAD,
     LOSS,
@@ -91,7 +92,7 @@ class Scheduled(SharedData):
     def evaluate(self, training: Any, feed: Feed) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over `feed`: a batch counts once, however often it was run."""
         results: list[NDArray[np.float64]] = []
-        for start, count in feed.alike(0, feed.steps, self.steps_per_closure):
+        for start, count in feed.alike(0, feed.steps, self._most(feed.steps)):
             packed = pack(feed, start, count)
             run = self._function(training, "measure", partial(measure_closure, self.strategy, training, packed))
             self._flight.launch(run, (packed,), results.append)
@@ -120,9 +121,12 @@ class Scheduled(SharedData):
         """Return the staleness of the epoch's train steps, and how many closures were in flight."""
         return self._facts
 
+    def _most(self, train_steps: int) -> int:
+        return fair(train_steps, self.steps_per_closure, self.workers)
+
     def _runs(self, training: Any, feed: Feed, first: int, last: int) -> Iterator[tuple[int, int, bool]]:
         """Yield (train step, count, alone): closures' train steps, and single ones that nothing may run beside."""
-        for start, count in feed.alike(first, last, self.steps_per_closure):
+        for start, count in feed.alike(first, last, self._most(last - first)):
             begun = start
             for train_step in range(start, start + count):
                 if training.alone(train_step):

@@ -15,12 +15,19 @@ from jobs.recipe import Recipe
 from jobs.spec import INCIDENTAL
 from jobs.strategies.strategy import Engine, Gpus, Place, Strategy
 
+SHARES = 4  # closures that each worker gets of a few train steps: one that gets none waits for the others at the end
+
+
+def fair(train_steps: int, most: int, workers: int) -> int:
+    """Return how many of so many train steps a closure has, `most` at most, so that every worker gets some closures."""
+    return min(most, -(-train_steps // (SHARES * workers)))
+
 
 class ParameterServer(Strategy):
     """ParameterServerStrategy (Li et al., 2014): asynchronous updates of variables that are spread over servers.
 
     A train step takes a whole global batch in one worker. The coordinator reads the rows and hands them out,
-    `steps_per_closure` train steps at once; a worker that is lost has its steps done by the others, on the same rows.
+    up to `steps_per_closure` train steps at once; a lost worker's steps are done by the others, on the same rows.
     A training is not repeatable to the bit: which updates a step sees depends on how fast others are.
     """
 
@@ -34,8 +41,8 @@ class ParameterServer(Strategy):
     cpus_per_server: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
     cpus_of_coordinator: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
     steps_per_closure: Annotated[
-        int, Field(ge=1, le=10_000, description="Train steps a worker is given at once; more: fewer calls, more stale")
-    ] = 10
+        int, Field(ge=1, le=10_000, description="Train steps a worker is given at once, at most; more: fewer calls")
+    ] = 20
     in_flight: Annotated[
         int, Field(ge=1, le=64, description="Closures a worker that are read and on their way at the same time")
     ] = 2

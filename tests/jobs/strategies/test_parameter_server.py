@@ -14,6 +14,7 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from cluster.resources import Resources
 from jobs.strategies import Strategy
+from jobs.strategies.parameter_server.parameter_server import fair
 from pipelines.load import load
 
 
@@ -124,3 +125,9 @@ def test_what_it_cannot_carry_is_refused_at_load(changed: dict[str, str], reason
     with pytest.raises(RequestError) as caught:
         load(file)
     assert str(caught.value) == f"{file}:10: {reason}"
+
+
+def test_a_few_train_steps_are_dealt_to_all_workers() -> None:
+    assert fair(200, most=20, workers=2) == 20
+    assert fair(14, most=20, workers=2) == 2  # seven closures
+    assert fair(1, most=20, workers=64) == 1
