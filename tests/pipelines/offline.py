@@ -13,10 +13,11 @@ from types import FrameType
 
 import tests.pipelines.toy_jobs  # noqa: F401  makes them known to definitions
 from cluster.session import Session
+from cluster.warm_start import Imports
 from pipelines.__main__ import main
 
 
-def connect(address: str | None) -> Session:
+def connect(address: str | None, warm: Imports | None = None) -> Session:
     """Stand for `cluster.session.connect` where steps run in the driver."""
 
     def exits(number: int, frame: FrameType | None) -> None:

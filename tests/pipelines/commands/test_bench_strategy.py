@@ -63,7 +63,7 @@ def make_data(root: Path) -> None:
 def test_speeds_by_workers_are_told_and_kept_and_no_step_is_made(
     ray_cluster: None, espalier: Espalier, definition: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "connect", lambda address: None)  # the session's cluster is connected, and stays
+    monkeypatch.setattr(stopping, "connect", lambda address, warm: None)  # the session's cluster stays
     monkeypatch.setattr(stopping, "disconnect", lambda: None)
     make_data(tmp_path)
     before = sorted(path for path in tmp_path.rglob("runs/toy/**/*") if path.is_file())
