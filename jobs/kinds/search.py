@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path as FilePath
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
-from cluster.resources import Resources
-from cluster.work import run_remote
 from jobs.job import Inputs, Job, Output
-from jobs.kinds.compress import Compress
-from jobs.kinds.sweep import Compression
-from jobs.kinds.train import Train
 from jobs.searching.candidates import Costs, listed, space_problems
 from jobs.searching.methods import Method
 from jobs.searching.quest import Quest, run_trials
-from jobs.spec import INCIDENTAL, Path, Spec
-from jobs.sweeping.checks import inner_problems, measure_problems
+from jobs.spec import Path, Spec
 from jobs.sweeping.distributions import Distribution
 from jobs.sweeping.goals import Goals
-from jobs.sweeping.plan import Asked, Plan
+from jobs.sweeping.plan import Plan
 from jobs.sweeping.schedulers import Scheduler
 from jobs.sweeping.searchers import Searcher
 from jobs.sweeping.space import conditions, replaced, value_at
+from jobs.sweeping.subject import Subject, measure_problems
 from jobs.sweeping.trials import Trials
 
 Measure = Literal["accuracy", "loss", "parameter_bytes", "macs", "size_bytes", "p99_ms"]
@@ -49,7 +43,7 @@ class SearchLimits(Spec):
     ] = None
 
 
-class Search(Job):
+class Search(Subject, Job):
     """Look for the best layout of a backbone's layers; `best_of` hands the winner to a `train`.
 
     Size and time are of the served file: the float model's, or what `compress` makes of it.
@@ -59,8 +53,6 @@ class Search(Job):
     produces = Trials
     retries_itself: ClassVar[bool] = False
 
-    train: Train
-    compress: Compression | None = None
     space: Annotated[
         dict[str, Distribution], Field(min_length=1, max_length=16, description="By path: model.backbone.width, …")
     ]
@@ -68,9 +60,6 @@ class Search(Job):
     minimise: Annotated[Goal, Field(description="Measures to lower, in order, after those to raise")] = ["macs"]
     subject_to: SearchLimits = SearchLimits()
     method: Method = Field(default_factory=lambda: Method.choose({"kind": "evolution"}))
-    concurrent: Annotated[
-        int | None, INCIDENTAL, Field(ge=1, description="Trials at once, at most; as many as the cluster holds")
-    ] = None
 
     def goals(self) -> Goals:
         """Return what is looked for."""
@@ -78,24 +67,9 @@ class Search(Job):
         raised |= dict.fromkeys([*self.minimise], False)
         return Goals(raised, self.subject_to.model_dump(exclude_none=True))
 
-    def asked(self) -> Asked:
-        """Return what a trial does, before anything is drawn."""
-        if self.compress is None:
-            return Asked(self.train, None)
-        fields = {name: getattr(self.compress, name) for name in type(self.compress).model_fields}
-        return Asked(self.train, Compress(model="trained", data=self.train.data, **fields))
-
-    def resources(self) -> Resources:
-        """Return what one trial holds: the least that a search needs."""
-        return self.asked().resources()
-
-    def processes(self) -> list[Resources]:
-        """Return what each process of a trial holds."""
-        return self.train.processes()
-
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Check the training, the space, the goals, and whether any candidate could keep the limits."""
-        yield from inner_problems(self.asked(), steps, "a search")
+        yield from self.trial_problems(steps, "a search")
         yield from measure_problems(self.maximise, self.minimise)
         if not self.goals().raised:
             yield ("maximise",), "and minimise are empty: nothing is looked for"
@@ -135,24 +109,14 @@ class Search(Job):
             if limit is not None and limit < least:
                 yield ("subject_to", name), f"is kept by no candidate: the smallest has {least:,.0f} or more"
 
-    def digest(self, memo: Callable[[Any], str]) -> str:
-        """Return the digest of the weights that trials start from."""
-        asked = self.asked()
-        parts = [asked.train.digest(memo), asked.compress.digest(memo) if asked.compress is not None else ""]
-        return "\n".join(part for part in parts if part)
-
     def quest(self, inputs: Inputs, out: Output) -> Quest:
         """Return the search as its method sees it: every candidate counted."""
-        asked, data, here = self.asked(), inputs[self.train.data], FilePath.cwd()
-        train, compress = asked.train.model_copy(update={"model": asked.train.located()}), asked.compress
-        if compress is not None:
-            located = [technique.located(here) for technique in compress.techniques]
-            compress = compress.model_copy(update={"techniques": located})
+        asked, data = self.located(), inputs[self.train.data]
         plan = Plan(
-            Asked(train, compress), self.space, self.goals(), Searcher.choose({"kind": "grid"}),
+            asked, self.space, self.goals(), Searcher.choose({"kind": "grid"}),
             Scheduler.choose({"kind": "none"}), 0, self.concurrent, data.folder, out.step, out.checkpoints,
         )  # fmt: skip
-        costs = Costs(train.model, None if data.image is None else tuple(data.image), len(data.classes))
+        costs = Costs(asked.train.model, None if data.image is None else tuple(data.image), len(data.classes))
         return Quest(plan, listed(self.space, costs, plan.goals), costs, self.retries)
 
     def run(self, inputs: Inputs, out: Output) -> Trials:
@@ -160,8 +124,10 @@ class Search(Job):
 
         StepError when none keeps the limits.
         """
+        from jobs.sweeping.driving import apart
+
         quest = self.quest(inputs, out)
         quest.tell_refused(out)
         quest, plan = self.method.plan(quest, out)
-        run_remote(run_trials, quest, plan, out.folder, resources=Resources(), tell=out.tell, stop=out.stop)
+        apart(run_trials, quest, plan, out.folder, tell=out.tell, stop=out.stop)
         return Trials.load(out.folder)

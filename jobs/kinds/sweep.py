@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path as FilePath
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from cluster.resources import Resources
 from jobs.job import Inputs, Job, Output
-from jobs.kinds.compress import Compress
-from jobs.kinds.train import Train
-from jobs.spec import INCIDENTAL, Path, Spec
-from jobs.strategies import DEFAULT, Strategy
-from jobs.sweeping.checks import inner_problems, measure_problems
+from jobs.spec import Path, Spec
 from jobs.sweeping.distributions import Distribution
 from jobs.sweeping.goals import TRAINED, Goals, Measure
 from jobs.sweeping.plan import Asked, Plan
 from jobs.sweeping.schedulers import Scheduler
 from jobs.sweeping.searchers import Searcher
 from jobs.sweeping.space import conditions, outside, value_at
+from jobs.sweeping.subject import Subject, measure_problems
 from jobs.sweeping.trials import Trials
-from jobs.techniques import Technique
 
 Goal = Annotated[list[Measure], Field(max_length=4)]
-
-
-class Compression(Spec):
-    """What is done to each trial's model before it is judged: the file that would be served is measured."""
-
-    techniques: Annotated[list[Technique], Field(min_length=1, max_length=16)]
-    strategy: Strategy = DEFAULT
 
 
 class Limits(Spec):
@@ -43,7 +30,7 @@ class Limits(Spec):
     p99_ms: Annotated[float | None, Field(gt=0, description="At most")] = None
 
 
-class Sweep(Job):
+class Sweep(Subject, Job):
     """Try the definition's own values, then others from `space`; trial 0 is always the definition as it stands.
 
     Without `compress`, accuracy and loss are the float model's; with it, every measure is of the compressed file.
@@ -53,8 +40,6 @@ class Sweep(Job):
     produces = Trials
     retries_itself: ClassVar[bool] = False
 
-    train: Train
-    compress: Compression | None = None
     space: Annotated[dict[str, Distribution], Field(min_length=1, max_length=64, description="By path to a field")]
     trials: Annotated[int, Field(ge=1, le=100_000)] = 16
     maximise: Annotated[Goal, Field(description="Measures to raise, in order; accuracy if nothing is said")] = []
@@ -62,9 +47,6 @@ class Sweep(Job):
     subject_to: Limits = Limits()
     searcher: Searcher = Field(default_factory=lambda: Searcher.choose({"kind": "tpe"}))
     scheduler: Scheduler = Field(default_factory=lambda: Scheduler.choose({"kind": "none"}))
-    concurrent: Annotated[
-        int | None, INCIDENTAL, Field(ge=1, description="Trials at once, at most; as many as the cluster holds")
-    ] = None
 
     def goals(self) -> Goals:
         """Return what is looked for."""
@@ -73,25 +55,10 @@ class Sweep(Job):
         limits = self.subject_to.model_dump(exclude_none=True)
         return Goals(raised or {"accuracy": True}, limits)
 
-    def asked(self) -> Asked:
-        """Return what a trial does, before anything is drawn."""
-        if self.compress is None:
-            return Asked(self.train, None)
-        fields = {name: getattr(self.compress, name) for name in type(self.compress).model_fields}
-        return Asked(self.train, Compress(model="trained", data=self.train.data, **fields))
-
-    def resources(self) -> Resources:
-        """Return what one trial holds: the least that a sweep needs."""
-        return self.asked().resources()
-
-    def processes(self) -> list[Resources]:
-        """Return what each process of a trial holds."""
-        return self.train.processes()
-
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Check the definition's own values, the space, the goals, and what the scheduler and the searcher can do."""
         asked = self.asked()
-        yield from inner_problems(asked, steps, "a sweep")
+        yield from self.trial_problems(steps, "a sweep")
         sound = True
         for place, text in self._space_problems(asked):
             sound = False
@@ -139,22 +106,10 @@ class Sweep(Job):
             if not distribution.holds(value_at(self.train, name)[0]):
                 yield ("space", name), "must hold the definition's own value, which trial 0 begins with"
 
-    def digest(self, memo: Callable[[Any], str]) -> str:
-        """Return the digest of the weights that trials start from."""
-        asked = self.asked()
-        parts = [asked.train.digest(memo), asked.compress.digest(memo) if asked.compress is not None else ""]
-        return "\n".join(part for part in parts if part)
-
     def plan(self, inputs: Inputs, out: Output) -> Plan:
         """Return what the sweep's processes are given."""
-        asked, here = self.asked(), FilePath.cwd()
-        train = asked.train.model_copy(update={"model": asked.train.located()})
-        compress = asked.compress
-        if compress is not None:
-            located = [technique.located(here) for technique in compress.techniques]
-            compress = compress.model_copy(update={"techniques": located})
         return Plan(
-            Asked(train, compress), self.space, self.goals(), self.searcher, self.scheduler, self.trials,
+            self.located(), self.space, self.goals(), self.searcher, self.scheduler, self.trials,
             self.concurrent, inputs[self.train.data].folder, out.step, out.checkpoints,
         )  # fmt: skip
 

@@ -132,8 +132,18 @@ class _Running:
 
 
 def drive(plan: Plan, out: Folder, tell: Callable[[dict[str, Any]], None], stop: threading.Event | None = None) -> None:
-    """Run a sweep in a process of its own; those of trials inherit its variables, the ones that training has."""
-    run_remote(run_sweep, plan, out, resources=Resources(), tell=tell, stop=stop, variables=training_variables())
+    """Run a sweep in a process of its own."""
+    apart(run_sweep, plan, out, tell=tell, stop=stop)
+
+
+def apart(
+    work: Callable[..., None],
+    *given: Any,
+    tell: Callable[[dict[str, Any]], None],
+    stop: threading.Event | None = None,
+) -> None:
+    """Run `work(*given, tell=…)` in a process that holds nothing; those of its trials inherit what training has set."""
+    run_remote(work, *given, resources=Resources(), tell=tell, stop=stop, variables=training_variables())
 
 
 def run_sweep(plan: Plan, out: Folder, tell: Channel) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,14 @@ from cluster.errors import StepError
 from jobs.searching.candidates import kept, key
 from jobs.searching.methods import Method
 from jobs.sweeping.driving import Book
-from jobs.sweeping.schedulers.scheduler import DRAWN, ENDED, MEASURE
 from tests.jobs.searching.synthetic import MACS, best, output, quest_of, search_of, worth
+from tests.jobs.sweeping.synthetic import run_book
 
 FIELDS: dict[str, dict[str, Any]] = {"evolution": {"trials": 40}}
 
 
 def run(book: Book, trials: int) -> list[dict[str, Any]]:
-    """Run trials one after another; return the values of each."""
-    asked: list[dict[str, Any]] = []
-    while len(asked) < trials and (trial := book.ask()) is not None:
-        measured = {"accuracy": worth(trial["values"])}
-        result = {DRAWN: json.dumps({"values": trial["values"], "curve": [0.0]}), MEASURE: 0.0}
-        book.saw(trial["number"], result)
-        book.ended(trial["number"], result | {ENDED: json.dumps({"measured": measured})}, died=False)
-        asked.append(trial["values"])
-    return asked
+    return run_book(book, trials, worth)
 
 
 def book_of(root: Path, kind: str, **fields: Any) -> tuple[Any, Book]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ import pytest
 
 from jobs.sweeping.driving import Book
 from jobs.sweeping.record import Trial
-from jobs.sweeping.schedulers.scheduler import DRAWN, ENDED, MEASURE
 from jobs.sweeping.searchers import Searcher
-from tests.jobs.sweeping.synthetic import plan_of
+from tests.jobs.sweeping.synthetic import plan_of, run_book
 
 SPACE: dict[str, dict[str, Any]] = {
     "model.dropout": {"kind": "uniform", "low": 0.0, "high": 0.9, "step": 0.05},
@@ -30,15 +28,7 @@ def worth(values: dict[str, Any]) -> float:
 
 
 def run(book: Book, trials: int) -> list[dict[str, Any]]:
-    """Run trials one after another; return the values of each."""
-    asked: list[dict[str, Any]] = []
-    while len(asked) < trials and (trial := book.ask()) is not None:
-        measured = {"accuracy": worth(trial["values"])}
-        result = {DRAWN: json.dumps({"values": trial["values"], "curve": [0.0]}), MEASURE: 0.0}
-        book.saw(trial["number"], result)
-        book.ended(trial["number"], result | {ENDED: json.dumps({"measured": measured})}, died=False)
-        asked.append(trial["values"])
-    return asked
+    return run_book(book, trials, worth)
 
 
 @pytest.mark.parametrize("kind", Searcher.members())

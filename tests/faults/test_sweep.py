@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +11,7 @@ from cluster.folder import Folder
 from jobs.sweeping.driving import drive
 from jobs.sweeping.trials import Trials, read_table
 from pipelines.console import describe
+from tests.faults.killed_trials import killed_and_ended
 from tests.jobs.sweeping.synthetic import plan_of
 
 pytestmark = pytest.mark.cluster
@@ -59,26 +55,7 @@ def test_trials_that_fail_are_recorded_and_the_best_is_among_the_good(tmp_path: 
 
 
 def test_a_sweep_whose_driver_was_killed_runs_no_finished_trial_again(tmp_path: Path) -> None:
-    environment = {**os.environ, "ESPALIER_SYNTHETIC": "slow"}
-    command = [sys.executable, "-c", DRIVER, str(tmp_path)]
-    driver = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    journal = tmp_path / "kept/trials"
-    try:
-        _wait_for(lambda: len(list(journal.glob("0*.json"))) >= 3)
-    finally:
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
-    kept = {file.name: file.read_text() for file in journal.glob("0*.json")}
-    assert 3 <= len(kept) < 10
-    subprocess.run(command, env=os.environ, check=True, timeout=120, stdout=subprocess.DEVNULL)
-    assert all((journal / name).read_text() == text for name, text in kept.items())
+    assert 3 <= killed_and_ended(DRIVER, tmp_path) < 10
     rows = read_table(tmp_path / "out")
     assert [row["number"] for row in rows] == list(range(10))
     assert json.loads((tmp_path / "out/artifact.json").read_text())["type"] == "Trials"
-
-
-def _wait_for(ready: object, seconds: float = 90.0) -> None:
-    end = time.monotonic() + seconds
-    while not ready():  # type: ignore[operator]
-        assert time.monotonic() < end, "the sweep did not get on"
-        time.sleep(0.1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from jobs.artifacts import Epoch
 from jobs.kinds.train import Train
 from jobs.progress import Begun, Progress
 from jobs.sweeping.distributions import Distribution
+from jobs.sweeping.driving import Book
 from jobs.sweeping.gate import Gate, GateKeeper, Result
 from jobs.sweeping.goals import Goals
 from jobs.sweeping.plan import Asked, Plan
 from jobs.sweeping.schedulers import Scheduler
+from jobs.sweeping.schedulers.scheduler import DRAWN, ENDED, MEASURE
 from jobs.sweeping.searchers import Searcher
 
 EPOCHS = 9
@@ -95,3 +99,15 @@ def plan_of(
         Folder(str(root / "kept")),
         Synthetic,
     )
+
+
+def run_book(book: Book, trials: int, accuracy: Callable[[dict[str, Any]], float]) -> list[dict[str, Any]]:
+    """Run trials one after another, without Ray; return the values of each."""
+    asked: list[dict[str, Any]] = []
+    while len(asked) < trials and (trial := book.ask()) is not None:
+        measured = {"accuracy": accuracy(trial["values"])}
+        result = {DRAWN: json.dumps({"values": trial["values"], "curve": [0.0]}), MEASURE: 0.0}
+        book.saw(trial["number"], result)
+        book.ended(trial["number"], result | {ENDED: json.dumps({"measured": measured})}, died=False)
+        asked.append(trial["values"])
+    return asked
