@@ -107,11 +107,11 @@ def connected(asked: str | None, **options: bool | int | Imports | None) -> Iter
 
 def disconnect() -> None:
     """Leave the cluster, if this process is connected; processes it started on the cluster end."""
-    end()
     if "ray" in sys.modules:
         import ray
 
         ray.shutdown()
+    end()  # after its copies: it takes note of their ends
 
 
 def capacity(asked: str | None) -> Capacity:

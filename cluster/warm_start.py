@@ -21,7 +21,7 @@ import shlex
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ STEM = "--stem"
 PATIENCE = 40.0  # seconds a stem may take for its imports before a worker starts without it: Ray waits for 60
 SENDING = 10.0  # seconds a launcher may take to say what it wants
 LOOK = 0.5  # seconds between two looks at which workers have ended
-FORKED = b"+"
+FORKED, GO = b"+", b"!"  # what a copy says when it can be the worker, and what its launcher, if it still waits
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 HEADER = struct.Struct("!I")
 
@@ -48,15 +48,7 @@ class Imports:
     of_ray: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Stem:
-    """The stem that this process started: its name, and its process."""
-
-    name: str
-    process: Any
-
-
-_here: list[Stem] = []
+_here: list[tuple[str, Any]] = []  # the stem that this process started: its name, and its process
 
 
 def begin(imports: Imports) -> None:
@@ -77,7 +69,7 @@ def begin(imports: Imports) -> None:
         listener.bind(f"\0{name}")
         listener.listen(64)
         process = subprocess.Popen(
-            [sys.executable, __file__, STEM, str(listener.fileno()), *arguments],
+            [sys.executable, "-P", __file__, STEM, str(listener.fileno()), *arguments],
             env=environment,
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
@@ -85,13 +77,13 @@ def begin(imports: Imports) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the process that started it
         )
-    _here.append(Stem(name, process))
+    _here.append((name, process))
 
 
 def end() -> None:
     """End the stem that this process started."""
     while _here:
-        process = _here.pop().process
+        _, process = _here.pop()
         process.kill()
         process.wait()
 
@@ -100,7 +92,7 @@ def runtime_env() -> dict[str, Any]:
     """Return the part of a runtime environment by which Ray starts processes warm; empty where it cannot."""
     if not _here:
         return {}
-    return {"py_executable": shlex.join([sys.executable, "-I", "-S", __file__, _here[-1].name])}
+    return {"py_executable": shlex.join([sys.executable, "-I", "-S", __file__, _here[-1][0]])}
 
 
 # What Ray runs for a worker: no library is imported but Python's own.
@@ -124,7 +116,9 @@ def _asked(name: str, command: list[str]) -> bool:
             return False
         socket.send_fds(stem, [HEADER.pack(len(text))], [0, 1, 2])
         stem.sendall(text)
-        return stem.recv(1) == FORKED
+        if answered := stem.recv(1) == FORKED:
+            stem.sendall(GO)
+        return answered
 
 
 def _user(connection: socket.socket) -> int:
@@ -134,6 +128,11 @@ def _user(connection: socket.socket) -> int:
 
 
 # The stem.
+
+
+def _close(files: Iterable[int]) -> None:
+    for file in files:
+        os.close(file)
 
 
 @dataclass(frozen=True)
@@ -151,38 +150,48 @@ class Asked:
         """Read what a launcher asks; OSError or ValueError when it is not a launcher's words."""
         connection.settimeout(SENDING)
         header, files, _, _ = socket.recv_fds(connection, HEADER.size, 3)
-        text, size = b"", HEADER.unpack(header)[0]
-        while len(text) < size:
-            if not (part := connection.recv(1 << 16)):
-                raise ConnectionError("the launcher went away")
-            text += part
-        return cls(**json.loads(text), files=tuple(files))
+        try:
+            text, size = b"", HEADER.unpack(header)[0]
+            while len(text) < size:
+                if not (part := connection.recv(1 << 16)):
+                    raise ConnectionError("the launcher went away")
+                text += part
+            return cls(**json.loads(text), files=tuple(files))
+        except (OSError, ValueError, TypeError, struct.error) as error:
+            _close(files)
+            raise ValueError("no launcher's words") from error
 
     def fits(self) -> bool:
         """Say whether a copy of this process has imported what the worker would."""
         return self.environment.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
 
-    def close(self) -> None:
-        """Close the launcher's files here."""
-        for file in self.files:
-            os.close(file)
+    def take_over(self, connection: socket.socket) -> None:
+        """Make this process, a fresh copy of the stem, stand where the launcher does; end it where that cannot be.
+
+        The launcher hears of it only then, and says whether it still waits: else it is the worker itself.
+        """
+        with suppress(OSError):
+            os.setpgid(0, 0)  # Ray ends the whole group of a worker that has ended
+            for number, file in enumerate(self.files):
+                os.dup2(file, number)
+            _close(self.files)
+            os.chdir(self.folder)
+            OOM_SCORE.write_text(self.oom_score)
+            connection.sendall(FORKED)
+            if connection.recv(1) == GO:
+                return
+        os._exit(1)
 
     def become(self) -> None:
-        """Turn this process, a fresh copy of the stem, into the worker."""
+        """Turn this process into the worker."""
         import runpy
 
-        os.setpgid(0, 0)  # Ray ends the whole group of a worker that has ended
-        for number, file in enumerate(self.files):
-            os.dup2(file, number)
-        self.close()
-        os.chdir(self.folder)
-        OOM_SCORE.write_text(self.oom_score)
         os.environ.clear()
         os.environ.update(self.environment)
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed()  # copies would draw the same
         sys.argv = self.command
-        sys.path[0] = str(Path(self.command[0]).parent)
+        sys.path.insert(0, str(Path(self.command[0]).parent))
         runpy.run_path(self.command[0], run_name="__main__")
 
 
@@ -209,10 +218,10 @@ def stem(listening: int, modules: str, of_ray: str, owner: int) -> Asked | None:
                 of_ray = ""
                 if (pid := os.fork()) == 0:
                     os.close(owned)
-                    connection.sendall(FORKED)
+                    asked.take_over(connection)
                     return asked
                 workers.add(pid)
-                asked.close()
+                _close(asked.files)
     return None
 
 
@@ -260,9 +269,8 @@ def _copies_draw_apart() -> bool:
 
 def _import(modules: str) -> None:
     for module in filter(None, modules.split(",")):
-        with suppress(ImportError):  # the worker itself will say so
+        with suppress(Exception):  # the worker itself will say so
             importlib.import_module(module)
-    gc.collect()
     gc.freeze()  # memory the collector never looks at again stays shared with the copies
 
 
@@ -271,21 +279,19 @@ def _read(connection: socket.socket) -> Asked | None:
         if _user(connection) != os.getuid():
             return None
         asked = Asked.of(connection)
-    except (OSError, ValueError, struct.error):
+    except (OSError, ValueError):
         return None
-    if asked.fits():
-        return asked
-    asked.close()
-    return None
+    if not asked.fits():
+        _close(asked.files)
+        return None
+    return asked
 
 
 def main(arguments: list[str]) -> None:
     """Be a stem (`--stem SOCKET MODULES OF-RAY OWNER`) or a launcher (`NAME WORKER-SCRIPT …`)."""
     if arguments[0] != STEM:
         launch(arguments[0], arguments[1:])
-        return
-    listening, modules, of_ray, owner = arguments[1:]
-    if (asked := stem(int(listening), modules, of_ray, int(owner))) is not None:
+    elif (asked := stem(int(arguments[1]), arguments[2], arguments[3], int(arguments[4]))) is not None:
         asked.become()
 
 

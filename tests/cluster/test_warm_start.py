@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -35,7 +36,7 @@ def stem(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
     monkeypatch.setattr(warm_start, "_here", [])
     monkeypatch.setenv("STEMS", "set")
     begin(Imports(modules=("wave", "no_such_module"), of_ray=()))
-    yield warm_start._here[-1].process
+    yield warm_start._here[-1][1]
     end()
 
 
@@ -63,25 +64,25 @@ def wait_until_gone(pid: int) -> None:
 def test_a_worker_is_a_copy_with_the_launchers_words_files_folder_and_environment(
     stem: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    facts = started(tmp_path, warm_start._here[-1].name, OWN="mine")
+    facts = started(tmp_path, warm_start._here[-1][0], OWN="mine")
     assert facts["parent"] == stem.pid
     assert facts["libraries"] == ["wave"]
     assert facts["group"] == facts["pid"]
     assert facts["arguments"] == ["--a", "b c"]
     assert facts["here"] == str(tmp_path)
     assert (facts["own"], facts["stems"]) == ("mine", None)
-    assert started(tmp_path, warm_start._here[-1].name)["pid"] != facts["pid"]
+    assert started(tmp_path, warm_start._here[-1][0])["pid"] != facts["pid"]
 
 
 def test_copies_draw_different_ids_of_rays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(warm_start, "_here", [])
     begin(Imports(modules=(), of_ray=("ray.train.v2.api.data_parallel_trainer",)))
-    stem = warm_start._here[-1]
+    name, process = warm_start._here[-1]
     draw = "from ray import JobID, _raylet; facts['own'] = _raylet.PlacementGroupID.of(JobID.from_int(1)).hex()\n"
     worker = WORKER.replace("print(", f"{draw}print(").replace('"own": os.environ.get("OWN"), ', "")
-    found = [started(tmp_path, stem.name, worker) for _ in range(2)]
+    found = [started(tmp_path, name, worker) for _ in range(2)]
     end()
-    assert [facts["parent"] for facts in found] == [stem.process.pid] * 2
+    assert [facts["parent"] for facts in found] == [process.pid] * 2
     assert found[0]["own"] != found[1]["own"]
 
 
@@ -90,23 +91,46 @@ def test_without_a_stem_or_with_other_packages_a_worker_starts_cold(
 ) -> None:
     for facts in (
         started(tmp_path, "espalier-of-nobody"),
-        started(tmp_path, warm_start._here[-1].name, PYTHONPATH=str(tmp_path)),
+        started(tmp_path, warm_start._here[-1][0], PYTHONPATH=str(tmp_path)),
     ):
         assert facts["pid"] == facts["launcher"]
         assert facts["libraries"] == []
         assert facts["arguments"] == ["--a", "b c"]
 
 
+def test_who_asks_for_nonsense_or_waits_no_more_gets_no_worker(stem: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(f"open({str(tmp_path / 'began')!r}, 'w')")
+    name = warm_start._here[-1][0]
+    asked: dict[str, Any] = {"command": [str(tmp_path / "worker.py")], "environment": dict(os.environ)}
+    asked |= {"folder": str(tmp_path), "oom_score": "0"}
+    assert ask(name, {"nonsense": 1}) == b""
+    assert ask(name, asked | {"folder": str(tmp_path / "nowhere")}) == b""
+    assert ask(name, asked) == b"+"  # and does not say that it still waits
+    assert started(tmp_path, name)["parent"] == stem.pid
+    assert not (tmp_path / "began").exists()
+
+
+def ask(name: str, words: dict[str, Any]) -> bytes:
+    """Ask the stem for a worker as a launcher would, and go away at its answer."""
+    text = json.dumps(words).encode()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(LONGEST)
+        connection.connect(f"\0{name}")
+        socket.send_fds(connection, [warm_start.HEADER.pack(len(text))], [0, 1, 2])
+        connection.sendall(text)
+        return connection.recv(1)
+
+
 def test_a_stem_ends_with_the_run_and_with_a_killed_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_start, "_here", [])
     begin(Imports(modules=("wave",), of_ray=()))
-    process = warm_start._here[-1].process
+    process = warm_start._here[-1][1]
     end()
     assert not Path(f"/proc/{process.pid}").exists()
     assert warm_start.runtime_env() == {}
     driver = (
         "from cluster import warm_start as w; import time\n"
-        "w.begin(w.Imports(('wave',), ())); print(w._here[-1].process.pid, flush=True); time.sleep(60)"
+        "w.begin(w.Imports(('wave',), ())); print(w._here[-1][1].pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", driver], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
@@ -131,7 +155,7 @@ def test_a_task_that_starts_warm_has_tensorflow_and_another_has_not(ray_cluster:
         warm: run_remote(look, resources=Resources(cpus=1), tell=lambda event: None, warm=warm)
         for warm in (True, False)
     }
-    stem = warm_start._here[-1].process.pid
+    stem = warm_start._here[-1][1].pid
     assert found[True]["parent"] == stem != found[False]["parent"]
     assert found[True]["libraries"] == ["ray.train", "tensorflow", "tf_keras"]
     assert "tensorflow" not in found[False]["libraries"]
@@ -144,4 +168,4 @@ def test_a_killed_warm_process_is_seen_and_the_next_starts_warm(ray_cluster: Non
     options: dict[str, Any] = {"resources": Resources(cpus=1), "tell": lambda event: None, "warm": True}
     with pytest.raises(StepError, match="suicide: its process died"):
         run_remote(suicide, **options)
-    assert run_remote(look, **options)["parent"] == warm_start._here[-1].process.pid
+    assert run_remote(look, **options)["parent"] == warm_start._here[-1][1].pid

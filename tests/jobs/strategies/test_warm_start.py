@@ -46,6 +46,6 @@ def test_no_worker_of_two_trainings_of_a_run_loads_tensorflow(ray_cluster: None,
         root.mkdir()
         group = Group(TellWhere(root), strategy, name, Folder.parse(str(tmp_path / "checkpoints" / name)), 0, 2)
         run_remote(run_group, group, resources=Resources(), tell=lambda event: None, warm=True)
-        stem = warm_start._here[-1].process.pid
+        stem = warm_start._here[-1][1].pid
         for rank in ("0", "1"):
             assert (root / rank).read_text() == f"{stem} {tensorflow_at(stem)} 2.0"
