@@ -62,10 +62,10 @@ class RetryPolicy:
         """Decide what follows the last of `failures`, which are all there were, in their order."""
         last = failures[-1]
         counted = [failure for failure in failures if not failure.preempted]
-        if last.preempted:
-            return Retry(len(counted), self.max_failures)
         if last.final:
             return GiveUp()
+        if last.preempted:
+            return Retry(len(counted), self.max_failures)
         if self.max_failures is not None and len(counted) > self.max_failures:
             return GiveUp(f"after {_times(self.max_failures)}" if self.max_failures else "")
         if last.traceback and sum(alike(last, failure) for failure in counted) >= SAME:

@@ -59,7 +59,7 @@ class _Mailbox:
 
 
 @cache
-def _mailbox(driver: str) -> Any:
+def _mailbox(driver: str, node: str) -> Any:  # a driver has the same id in each cluster that it starts
     import ray
 
     return ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=beside_us()).remote()
@@ -94,7 +94,8 @@ def run_remote(
     """
     import ray
 
-    channel = Channel(_mailbox(ray.get_runtime_context().get_worker_id()), uuid.uuid4().hex)
+    here = ray.get_runtime_context()
+    channel = Channel(_mailbox(here.get_worker_id(), here.get_node_id()), uuid.uuid4().hex)
     options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0}
     options["runtime_env"] = _here(variables or {}) | (runtime_env() if warm else {})
     if resources == Resources():

@@ -82,12 +82,11 @@ class Bench:
 
 def under(strategy: Strategy, workers: int) -> Strategy:
     """Return the strategy with another number of workers; RequestError when it cannot have it."""
-    fields = strategy.model_dump(mode="json")
     try:
-        return Strategy.choose(fields | {"workers": workers})
+        return strategy.having(workers)
     except ValidationError as error:
-        found = "; ".join(str(line["msg"]) for line in error.errors())
-        raise RequestError(f"strategy {fields['kind']} with {workers} workers", found) from None
+        found, kind = "; ".join(str(line["msg"]) for line in error.errors()), strategy.model_dump()["kind"]
+        raise RequestError(f"strategy {kind} with {workers} workers", found) from None
 
 
 def scaling(step: str, job: Train, histories: Mapping[int, Sequence[Epoch]]) -> Scaling:

@@ -151,7 +151,7 @@ class Restarts(ray.train.UserCallback):  # type: ignore[misc]
         """Take the workers' errors by rank; return to start the group again, raise to end the run."""
         found = blamed(worker_exceptions, self.strategy.train_worker)
         leaving = time.time() < self._forgiving
-        if leaving and self.failures and self.failures[-1].preempted:
+        if leaving and not found.failure.final and self.failures and self.failures[-1].preempted:
             return  # Train asks again and again until the node's time is up
         self.failures.append(replace(found.failure, preempted=found.failure.preempted or leaving))
         if found.failure.traceback:

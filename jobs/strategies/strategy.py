@@ -110,6 +110,10 @@ class Strategy(Choice):
     cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
     gpus_per_worker: Annotated[Gpus, INCIDENTAL] = 0.0
 
+    def having(self, workers: int) -> Strategy:
+        """Return it with another number of workers; ValidationError when it cannot have as many."""
+        return type(self).model_validate(self.model_dump(mode="json") | {"workers": workers})
+
     def resources(self) -> Resources:
         """Return what all workers hold together."""
         return Resources(self.workers * self.cpus_per_worker, self.workers * self.gpus_per_worker)

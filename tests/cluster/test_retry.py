@@ -55,7 +55,9 @@ def test_preemption_does_not_count() -> None:
 
 
 def test_what_no_attempt_can_change_is_not_tried_again() -> None:
-    assert RetryPolicy.of("unlimited").decide([Failure("the model: has other classes", final=True)]) == GiveUp()
+    for preempted in (False, True):
+        failure = Failure("the model: has other classes", preempted=preempted, final=True)
+        assert RetryPolicy.of("unlimited").decide([failure]) == GiveUp()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +96,23 @@ def stop_once_told(told: list[dict[str, Any]], stop: threading.Event) -> None:
     while not told and time.monotonic() < end:
         time.sleep(0.05)
     stop.set()
+
+
+TWICE = """
+from cluster.resources import Resources
+from cluster.session import connected
+from cluster.work import run_remote
+
+def told(number, tell):
+    tell({})
+    return number
+
+for number in range(2):
+    with connected("local", cpus=1):
+        print(run_remote(told, number, resources=Resources(cpus=1), tell=lambda event: None))
+"""
+
+
+def test_a_process_may_start_one_cluster_after_another(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.split()) == (0, ["0", "1"]), done.stderr

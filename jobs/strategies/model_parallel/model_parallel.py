@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from jobs.models.backbone import Backbone
 from jobs.models.sharding import Sharding
 from jobs.recipe import Recipe, TrainRecipe
-from jobs.strategies.strategy import Engine, Limited
+from jobs.strategies.strategy import Engine, Limited, Strategy
 
 RANK = "DTENSOR_CLIENT_ID"
 LEAST = 0.5  # of the parameters must divide
@@ -48,6 +48,12 @@ class ModelParallel(Limited):
             mesh = f"batch {self.batch} × model {self.model} makes {self.batch * self.model}"
             raise ValueError(f"has {self.workers} workers, but {mesh}; leave workers out")
         return self
+
+    def having(self, workers: int) -> Strategy:
+        """Return it with the model over another number of workers: with one, it is single."""
+        alone = {"kind": "single"} if workers == 1 else {"workers": workers}
+        mesh = {"workers", "batch", "model", "kind"} if workers == 1 else {"workers", "model"}
+        return Strategy.choose(self.model_dump(mode="json", exclude=mesh) | alone)
 
     def environment(self, addresses: list[str], rank: int) -> dict[str, str]:
         """Return what DTensor reads: who the workers are, and which of them this is."""

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.folder import Folder
 from cluster.resources import Resources
 from jobs.artifacts import Scaling
+from jobs.scaling import under
+from jobs.strategies import Strategy
 from pipelines.commands.ends import stopping
 from pipelines.load import load
 from pipelines.plan import plan
@@ -104,3 +107,15 @@ def test_what_cannot_be_is_refused_before_anything_starts(
         "ask for less, or use a larger cluster\n"
     )
     assert not (tmp_path / "bench").exists()
+
+
+@pytest.mark.parametrize("kind", Strategy.members())
+def test_every_strategy_of_several_workers_can_be_had_with_others(kind: str) -> None:
+    fields: dict[str, Any] = {"kind": kind, "cpus_per_worker": 0.25}
+    if kind == "single":
+        assert under(Strategy.choose(fields), 1) == Strategy.choose(fields)
+        return
+    found = [under(Strategy.choose(fields), workers) for workers in (1, 2, 4)]
+    assert [strategy.workers for strategy in found] == [1, 2, 4]
+    assert {strategy.cpus_per_worker for strategy in found} == {0.25}
+    assert not [wrong for strategy in found for wrong in strategy.problems(64)]
