@@ -56,8 +56,8 @@ def connect(
     try:
         context = ray.init(address=address or "local", **options)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        end()
         if address is None:
+            end()
             raise ClusterError("Ray", f"does not start on this machine ({error})") from error
         raise _no_answer(address, str(error)) from error
     return Session(context.address_info["address"], context.dashboard_url or "", started_here=address is None)
