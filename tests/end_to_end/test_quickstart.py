@@ -50,14 +50,24 @@ def start(store: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command("run", store, "--json", *more), stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+def is_copy(folder: Path) -> bool:
+    """Say whether the process of a folder in /proc is a copy of the one that warm workers are copies of."""
+    parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+    return b"warm_start.py\0--stem\0" in Path("/proc", parent, "cmdline").read_bytes()
+
+
 class Watch(threading.Thread):
-    """Notes which processes that must not load TensorFlow have it mapped, while a run goes on."""
+    """Notes which processes that must not load TensorFlow have it mapped, while a run goes on.
+
+    Copies share what they were copied with: that theirs load nothing more is held by tests/jobs/kinds/test_imports.py.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.drivers: set[int] = set()
         self.looked: set[str] = set()
         self.guilty: set[str] = set()
+        self.copies: set[Path] = set()  # they may outlive what they are copies of
         self.done = threading.Event()
 
     def run(self) -> None:
@@ -73,7 +83,9 @@ class Watch(threading.Thread):
                 return
             role = "driver" if driver else name.split(":")[2]
             self.looked.add(role)
-            if "libtensorflow" in (folder / "maps").read_text(errors="replace"):
+            if is_copy(folder):
+                self.copies.add(folder)
+            elif folder not in self.copies and "libtensorflow" in (folder / "maps").read_text(errors="replace"):
                 self.guilty.add(role)
         except OSError:  # the process ended meanwhile
             return
