@@ -9,5 +9,6 @@ Technique.found_in(
         "distill": "jobs.techniques.distill",
         "prune": "jobs.techniques.prune",
         "quantize": "jobs.techniques.quantize",
+        "share_weights": "jobs.techniques.share_weights",
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ class Prune(Recipe, Technique):
     """
 
     kind: Literal["prune"] = "prune"
+    zeroes: ClassVar[bool] = True
     sparsity: Annotated[float, Field(gt=0, lt=1, description="Share of zeros in every pruned kernel")] = 0.5
     ramp: Literal["polynomial", "constant"] = "polynomial"
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 4
@@ -44,6 +45,8 @@ class Prune(Recipe, Technique):
             yield "the chain prunes already; set one sparsity"
         if any(technique.shapes_file for technique in before):
             yield "weights cannot be pruned once the file is quantized; put prune before quantize"
+        if any(technique.shares for technique in before):
+            yield "pruning parts weights that share a value; put prune before share_weights, which keeps zeros"
 
     def prepare(self, model: Any, context: Context) -> Training:
         """Wrap every kernel in TFMOT's pruning wrapper; masks are updated over the first three quarters."""

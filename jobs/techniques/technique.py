@@ -38,6 +38,8 @@ class Technique(Choice):
 
     shapes_file: ClassVar[bool] = False  # it lowers to the file instead of changing weights
     whole: ClassVar[bool] = False  # it takes the model as it is and builds nothing around its layers
+    zeroes: ClassVar[bool] = False  # it leaves weights that are zero, which what comes behind it keeps
+    shares: ClassVar[bool] = False  # it leaves kernels of few different values, which what comes behind it keeps
 
     def located(self, root: Path) -> Self:
         """Return this technique with its relative paths taken from `root`."""

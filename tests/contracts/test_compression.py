@@ -48,9 +48,11 @@ TECHNIQUES: dict[str, list[dict[str, Any]]] = {
     "distill": [{"kind": "distill", "epochs": 2, "learning_rate": 0.01, "agreement": 0.3}],
     "prune": [{"kind": "prune", "sparsity": 0.7, "epochs": 1}],
     "quantize": [{"kind": "quantize", "scheme": scheme} for scheme in ("int8", "dynamic", "float16")],
+    "share_weights": [{"kind": "share_weights", "clusters": 8, "epochs": 1}],
 }
 LARGE = {"efficientnet_b0", "mobilenet_v2", "resnet50", "resnet50_v2"}  # on images of 32 by 32; run by make soak
 QUICK = {("mobilenet_v2", "quantize", 0)}  # but for one, on which make test looks too
+REPRESENTED = {"share_weights": {"resnet"}}  # techniques that make test tries on these backbones alone
 
 SMALL_CNN = TEXT_CNN | {"width": 4, "filters": 4}
 STUDENTS: dict[str, dict[str, Any]] = {
@@ -75,7 +77,8 @@ def test_every_backbone_and_technique_is_under_contract() -> None:
 
 def marked(kind: str, technique: str = "quantize", index: int = 0) -> list[Any]:
     """Return the marks of a case."""
-    return [pytest.mark.slow] if kind in LARGE and (kind, technique, index) not in QUICK else []
+    quick = kind in REPRESENTED.get(technique, set(BACKBONES) - LARGE) or (kind, technique, index) in QUICK
+    return [] if quick else [pytest.mark.slow]
 
 
 class Trained(dict[str, tuple[Folder, Folder]]):
@@ -219,6 +222,18 @@ def test_a_model_is_not_compressed_on_rows_of_another_kind_or_other_classes(trai
         ),
         ([{"kind": "prune"}, {"kind": "prune"}], "the chain prunes already; set one sparsity"),
         ([{"kind": "quantize"}, {"kind": "quantize"}], "the chain quantizes already; choose one scheme"),
+        (
+            [{"kind": "share_weights"}, {"kind": "prune"}],
+            "pruning parts weights that share a value; put prune before share_weights, which keeps zeros",
+        ),
+        (
+            [{"kind": "share_weights"}, {"kind": "share_weights"}],
+            "the chain shares weights already; set one number of clusters",
+        ),
+        (
+            [{"kind": "quantize"}, {"kind": "share_weights"}],
+            "weights cannot be shared once the file is quantized; put share_weights before quantize",
+        ),
         (
             [{"kind": "prune"}, {"kind": "distill", "student": {"backbone": TINY}}],
             "distill starts another model, and what stands before it is lost; put distill first",
