@@ -50,7 +50,7 @@ class ShareWeights(Recipe, Technique):
         """Give every kernel its shared values and put who shares with whom around it."""
         from jobs.fit import Training
         from jobs.optimizers import optimizer_of
-        from jobs.techniques.keeping import Keep, Pattern, Surroundings, kernels_of, surrounded
+        from jobs.tuning.keeping import Keep, Pattern, Surroundings, kernels_of, surrounded
 
         zeros = any(technique.zeroes for technique in context.chain)
 
@@ -67,7 +67,7 @@ class ShareWeights(Recipe, Technique):
 
     def finish(self, training: Training) -> dict[str, Any]:
         """Return the weights, each the value it shares."""
-        from jobs.techniques.keeping import kept_weights
+        from jobs.tuning.keeping import kept_weights
 
         return kept_weights(training.model)
 
