@@ -43,6 +43,10 @@ class StepError(EspalierError):
     exit_code = 3
 
 
+class FinalError(StepError):
+    """A step failed by what another attempt would only repeat."""
+
+
 class DeathError(StepError):
     """A process that the step needs ended without being asked to."""
 

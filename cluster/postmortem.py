@@ -10,6 +10,7 @@ from pathlib import Path
 
 _PID = re.compile(r"\bpid: (\d+)")
 _NODE = re.compile(r"\bip: ([0-9a-fA-F.:]+)")
+_OWN = re.compile(r"\((SIGSEGV|SIGBUS|SIGFPE|SIGILL|SIGABRT)\)")  # what a program does to itself
 _FATAL = re.compile(r"\*\*\* (SIG[A-Z]+) received")
 
 
@@ -40,6 +41,12 @@ def death(error: str, logs: Path | None = None) -> Death:
     fatal = _FATAL.findall(file.read_text(errors="replace"))
     number = signal.Signals[fatal[-1]] if fatal else signal.SIGKILL
     return Death(pid, node, f"was killed by signal {number.value} ({number.name})", str(file))
+
+
+def crash(found: str) -> str:
+    """Return the signal in the words of a death, where the fault is the program's own; else nothing."""
+    match = _OWN.search(found)
+    return match[1] if match else ""
 
 
 def own_logs() -> Path | None:

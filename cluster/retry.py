@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SAME = 3  # equal tracebacks that show a bug: another attempt would only repeat it
+SAME = 3  # equal tracebacks or crashes that show a bug: another attempt would only repeat it
 UNLIMITED = "unlimited"
 
 # What differs between two occurrences of one error: addresses, Ray's ids, and every number that is no line's.
@@ -19,12 +19,14 @@ class Failure:
     """An attempt that ended badly: what failed and how, and why that may not matter or may be final.
 
     `what` says who died (role, rank, process, node) and of what; `log` is where more is told. `traceback` is empty for
-    a process that was killed. A node that was taken away is `preempted`; `final` is what no other attempt can change.
+    a process that was killed; `crash` says who ended by which signal of its own doing. A node that was taken away is
+    `preempted`; `final` is what no other attempt can change.
     """
 
     what: str
     log: str = ""
     traceback: str = ""
+    crash: str = ""
     preempted: bool = False
     final: bool = False
 
@@ -68,13 +70,15 @@ class RetryPolicy:
             return Retry(len(counted), self.max_failures)
         if self.max_failures is not None and len(counted) > self.max_failures:
             return GiveUp(f"after {_times(self.max_failures)}" if self.max_failures else "")
-        if last.traceback and sum(alike(last, failure) for failure in counted) >= SAME:
+        if sum(alike(last, failure) for failure in counted) >= SAME:
             return GiveUp(f"the same error {SAME} times, which another attempt would repeat")
         return Retry(len(counted), self.max_failures)
 
 
 def alike(one: Failure, other: Failure) -> bool:
-    """Say whether two failures have the same traceback but for addresses, ids, times and numbers in their messages."""
+    """Say whether two failures are the same crash, or tracebacks but for what differs between occurrences of one."""
+    if one.crash or other.crash:
+        return one.crash == other.crash
     return bool(one.traceback) and normalised(one.traceback) == normalised(other.traceback)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cluster.errors import StepError
+from cluster.errors import FinalError
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Finding, Model
 from jobs.checkpoints import Link, read_link, write_link
@@ -77,7 +77,7 @@ class Chain:
         self.artifact = Model.load(work.model)
         self.classes = self.artifact.classes
         if self.classes != self.dataset.classes:
-            raise StepError("the model and the data", f"have other classes: {self.classes}", str(self.dataset.classes))
+            raise FinalError("the model and the data", f"have other classes: {self.classes}", str(self.dataset.classes))
         folder: Path = work.model.fetch()
         spec = ModelSpec.model_validate(self.artifact.spec)
         weights = read_weights((folder / "weights.npz").read_bytes(), f"{work.model}/weights.npz")
@@ -173,11 +173,11 @@ def calibration_rows(rows: Any, count: int) -> Any:
 
 
 def kept_promises(findings: Iterable[Finding]) -> list[Finding]:
-    """Return `findings`; StepError names the first promise that was broken, and its layer."""
+    """Return `findings`; FinalError names the first promise that was broken, and its layer."""
     found = list(findings)
     for finding in found:
         if not finding.kept:
             where = f" of layer '{finding.layer}'" if finding.layer else ""
             text = f"{finding.what}{where} is {finding.measured}"
-            raise StepError(f"{finding.technique} broke its promise", text, finding.promised)
+            raise FinalError(f"{finding.technique} broke its promise", text, finding.promised)
     return found

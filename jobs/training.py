@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cluster.errors import StepError
+from cluster.errors import FinalError
 from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import Channel, run_remote
@@ -64,7 +64,7 @@ class TrainWork:
         with engine.scope(), precision(recipe.precision):
             model = build_to_train(self.model, preprocess, len(dataset.classes), recipe.seed, folder)
         if wrong := self.strategy.too_whole(dividing_rule(self.model), shapes_of(model)):
-            raise StepError("strategy", wrong, remedy="take a strategy that holds the model whole")
+            raise FinalError("strategy", wrong, remedy="take a strategy that holds the model whole")
         stage = Stage(self.model, dataset, preprocess, folder, engine, keeper)
         history = stage.head_alone(model, recipe.head_recipe()) if recipe.frozen_epochs else []
         history = history + stage.train(model, recipe, 0, "train")
@@ -146,7 +146,7 @@ def class_weights(recipe: Recipe, classes: list[str], labels: Any) -> list[float
     if recipe.class_weights is None:
         return None
     for name in unknown_classes(recipe, classes):
-        raise StepError(f"class_weights.{name}", "is no class of the data", ", ".join(classes))
+        raise FinalError(f"class_weights.{name}", "is no class of the data", ", ".join(classes))
     if isinstance(recipe.class_weights, dict):
         return [recipe.class_weights.get(name, 1.0) for name in classes]
     counts = np.bincount(labels, minlength=len(classes))

@@ -126,6 +126,8 @@ class DataParallel(Strategy):
         elif (left := batch_size % replicas) and not isinstance(self.workers, Elastic):
             near = f"take {batch_size - left} or {batch_size - left + replicas}"
             yield f"{batch_size} rows a global batch do not divide evenly among {self._named(replicas)}; {near}"
+        if self.collectives == "nccl" and 0 < self.gpus_per_worker < 1:
+            yield "collectives: nccl needs a GPU for each worker; set gpus_per_worker to 1, or collectives to ring"
         only_on_gpus = {"collectives: nccl": self.collectives == "nccl", "memory_limit_mb": bool(self.memory_limit_mb)}
         for name in (name for name, asked in only_on_gpus.items() if asked and not self.gpus_per_worker):
             yield f"{name} is for workers with GPUs; set gpus_per_worker"

@@ -9,8 +9,8 @@ from typing import Any
 
 from ray.exceptions import RayActorError
 
-from cluster.errors import DeathError, EspalierError, PreemptedError, RequestError, StepError
-from cluster.postmortem import death
+from cluster.errors import DeathError, EspalierError, FinalError, PreemptedError, RequestError, StepError
+from cluster.postmortem import crash, death
 from cluster.retry import Failure
 from cluster.work import in_short
 
@@ -40,20 +40,27 @@ def blamed(errors: Mapping[int, Any], name: Callable[[int], str]) -> Blamed:
         if isinstance(cause, EspalierError):
             same = "" if isinstance(cause, DeathError) else str(cause)
             taken = preempted or isinstance(cause, PreemptedError)
-            return Blamed(cause, Failure(str(cause), "", same, taken, isinstance(cause, RequestError)))
+            final = isinstance(cause, RequestError | FinalError)
+            return Blamed(cause, Failure(str(cause), "", same, _crash(cause), taken, final))
     # A dead actor comes as itself or, when a health check found it first, as that check's words about it.
     for rank, error in errors.items():
         if "actor died" in str(error) or "actor is dead" in str(error):
             end = death(str(error))
             dead = DeathError(name(rank), str(end), remedy=f"its log: {end.log}")
-            return Blamed(dead, Failure(f"{dead.subject}: {end}", end.log, "", preempted))
+            return Blamed(dead, Failure(f"{dead.subject}: {end}", end.log, crash=_crash(dead), preempted=preempted))
     rank, cause = min(causes.items(), key=lambda pair: _is_tensorflows(pair[1]))
     subject = name(rank)
     if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
         told = StepError(subject, f"found the disk full (ENOSPC: {cause})", remedy="free some space")
     else:
         told = StepError(subject, f"raised {in_short(cause)}")
-    return Blamed(told, Failure(f"{told.subject}: {told.found}", "", traceback_of(cause), preempted))
+    return Blamed(told, Failure(f"{told.subject}: {told.found}", "", traceback_of(cause), preempted=preempted))
+
+
+def _crash(error: EspalierError) -> str:
+    """Return who crashed and by which signal, of the error of a process that did; else nothing."""
+    signal = crash(error.found) if isinstance(error, DeathError) else ""
+    return signal and f"{error.subject}: {signal}"
 
 
 def traceback_of(error: BaseException) -> str:

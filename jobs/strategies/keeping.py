@@ -61,9 +61,9 @@ class TrainKeeper:
     def ahead(self, left: int) -> int:
         """Return after how many train steps to look for notices again: some seconds' worth.
 
-        Of a coordinator, all that are left: notices are of its node alone, and the members of its gang would wait.
+        Where an epoch is one call, all that are left.
         """
-        if self.strategy.has_coordinator or self.strategy.whole_epochs:
+        if self.strategy.whole_epochs:
             return left
         return int(self._agree(lambda: self._pace.choose(left)))
 

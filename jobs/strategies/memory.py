@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cluster.errors import StepError
+from cluster.errors import FinalError
 
 
 @contextmanager
 def held_to(limit: int | None, subject: str) -> Iterator[None]:
     """Hold the tensors of this process's CPU to `limit` bytes, in whole MiB, and tell of a full device; or neither.
 
-    It begins before TensorFlow has made a tensor. What would pass the limit is not made, and StepError names `subject`.
+    It begins before TensorFlow has made a tensor. What would pass the limit is not made, and FinalError names `subject`.
     TensorFlow's allocator keeps the limit; RLIMIT_DATA would end the process by a signal.
     """
     if limit is None:
@@ -28,4 +28,4 @@ def held_to(limit: int | None, subject: str) -> Iterator[None]:
         yield
     except tf.errors.ResourceExhaustedError:
         found = f"needs more memory for tensors than its memory_per_worker, {limit:,} bytes"
-        raise StepError(subject, found, remedy="raise it, or divide the model over more workers") from None
+        raise FinalError(subject, found, remedy="raise it, or divide the model over more workers") from None

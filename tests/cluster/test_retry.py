@@ -39,6 +39,15 @@ def test_the_same_error_three_times_ends_it_whatever_the_limit_is() -> None:
     )
 
 
+def test_the_same_crash_three_times_ends_it_too() -> None:
+    policy = RetryPolicy.of("unlimited")
+    crashed, other = (Failure(f"pid {n}", crash=f"worker {n} of 2: SIGSEGV") for n in (0, 1))
+    assert policy.decide([crashed, other, crashed, other]) == Retry(4, None)
+    assert policy.decide([crashed, KILLED, crashed, other, crashed]) == GiveUp(
+        "the same error 3 times, which another attempt would repeat"
+    )
+
+
 def test_errors_of_other_kinds_or_places_are_not_the_same() -> None:
     policy = RetryPolicy.of("unlimited")
     assert policy.decide([raised("ValueError: a", line) for line in (1, 2, 3)]) == Retry(3, None)

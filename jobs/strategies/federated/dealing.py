@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.errors import StepError
+from cluster.errors import FinalError
 
 Rows = NDArray[np.int64]
 SUBJECT = "the partition"
@@ -66,7 +66,9 @@ def by_owner(owners: NDArray[np.int32], clients: int) -> list[Rows]:
     sizes = np.bincount(owners)
     names = [int(name) for name in np.argsort(-sizes, kind="stable") if sizes[name]]
     if len(names) < clients:
-        raise StepError(SUBJECT, f"finds {len(names)} owners of rows for {clients} clients", "an owner for each client")
+        raise FinalError(
+            SUBJECT, f"finds {len(names)} owners of rows for {clients} clients", "an owner for each client"
+        )
     client_of, held = np.zeros(len(sizes), np.int64), np.zeros(clients, np.int64)
     for name in names:
         client_of[name] = held.argmin()
@@ -76,4 +78,4 @@ def by_owner(owners: NDArray[np.int32], clients: int) -> list[Rows]:
 
 def _require(rows: int, clients: int) -> None:
     if rows < clients:
-        raise StepError(SUBJECT, f"has {rows} rows for {clients} clients", "a row for each client")
+        raise FinalError(SUBJECT, f"has {rows} rows for {clients} clients", "a row for each client")

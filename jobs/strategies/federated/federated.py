@@ -51,12 +51,16 @@ class Federated(Strategy):
     privacy: Privacy | None = None
 
     def resources(self) -> Resources:
-        """Return what the clients and the coordinator hold together; it holds as much as one of them."""
-        return Resources((self.workers + 1) * self.cpus_per_worker, (self.workers + 1) * self.gpus_per_worker)
+        """Return what the clients and the coordinator hold together."""
+        return sum(self.processes(), Resources())
+
+    def train_resources(self) -> Resources:
+        """Return what the coordinator holds: it trains nothing."""
+        return Resources(self.cpus_per_worker)
 
     def processes(self) -> list[Resources]:
-        """Return what each of them holds."""
-        return [self.train_resources()] * (self.workers + 1)
+        """Return what coordinator and clients hold each."""
+        return [self.train_resources()] + [Resources(self.cpus_per_worker, self.gpus_per_worker)] * self.workers
 
     def problems(self, batch_size: int) -> Iterator[str]:
         """Yield nothing: each client has batches of its own."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import tf_keras as keras
 
-from cluster.errors import StepError
+from cluster.errors import FinalError
 
 
 def shared_weights(model: Any) -> list[Any]:
@@ -23,7 +23,7 @@ def batch_norms(model: Any) -> list[Any]:
 
 
 def check_batches(model: Any, rows: Sequence[int], batch_size: int) -> None:
-    """Raise StepError when `model` normalises batches and one of a client's has a single row; `rows` are each one's."""
+    """Raise FinalError when `model` normalises batches and one of a client's has a single row; `rows` are each one's."""
     if not batch_norms(model):
         return
     for client, held in enumerate(rows):
@@ -32,7 +32,7 @@ def check_batches(model: Any, rows: Sequence[int], batch_size: int) -> None:
             larger = range(batch_size + 1, 4 * batch_size)
             good = next((size for size in larger if not any(_leaves_one(n, size) for n in rows)), None)
             remedy = f"set batch_size to {good}, for example" if good else "use fewer clients"
-            raise StepError(f"client {client}", found, "two rows or more, for batch normalisation", remedy)
+            raise FinalError(f"client {client}", found, "two rows or more, for batch normalisation", remedy)
 
 
 def _leaves_one(rows: int, batch_size: int) -> bool:

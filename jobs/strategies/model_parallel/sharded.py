@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.experimental import dtensor
 
-from cluster.errors import StepError
+from cluster.errors import FinalError
 
 BATCH, MODEL = "batch", "model"
 
@@ -39,12 +39,12 @@ class Grid:
         return dtensor.Layout([over if at == axis else dtensor.UNSHARDED for at in range(rank)], self.mesh)
 
     def part(self, name: str, value: NDArray[Any], axis: int | None) -> NDArray[Any]:
-        """Return this worker's part of a whole array; StepError when it does not divide evenly."""
+        """Return this worker's part of a whole array; FinalError when it does not divide evenly."""
         if axis is None:
             return value
         if value.shape[axis] % self.columns:
             found = f"has {value.shape[axis]} {('rows', 'columns')[axis]}" if value.ndim > 1 else f"has {len(value)}"
-            raise StepError(name, f"{found}, which do not divide by model {self.columns}")
+            raise FinalError(name, f"{found}, which do not divide by model {self.columns}")
         return np.split(value, self.columns, axis)[self.column]
 
     def pack(self, part: Any, layout: Any) -> Any:

@@ -42,7 +42,11 @@ def test_options_of_gpus_need_gpus() -> None:
         "collectives: nccl is for workers with GPUs; set gpus_per_worker",
         "memory_limit_mb is for workers with GPUs; set gpus_per_worker",
     ]
-    assert not list(strategy(collectives="nccl", memory_limit_mb=900, gpus_per_worker=0.5).problems(64))
+    assert not list(strategy(collectives="ring", memory_limit_mb=900, gpus_per_worker=0.5).problems(64))
+    assert not list(strategy(collectives="nccl", gpus_per_worker=1).problems(64))
+    assert list(strategy(collectives="nccl", gpus_per_worker=0.5).problems(64)) == [
+        "collectives: nccl needs a GPU for each worker; set gpus_per_worker to 1, or collectives to ring"
+    ]
 
 
 def test_the_network_interface_is_in_the_workers_environment() -> None:

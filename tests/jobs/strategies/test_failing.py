@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 
-from cluster.errors import DeathError, PreemptedError, RequestError, StepError
+from cluster.errors import DeathError, FinalError, PreemptedError, RequestError, StepError
 from jobs.strategies.failing import blamed
 
 DEAD = "The actor died unexpectedly.\n\tpid: 4711\n\tip: 10.0.0.7\nThe actor is dead."
@@ -26,7 +26,8 @@ def test_our_own_error_is_to_blame_and_stays_as_it_is() -> None:
     assert str(found.error) == "loss is NaN at train_step 3"
     assert not found.failure.final
     assert str(found.ended("after 2 restarts")) == "loss is NaN at train_step 3: after 2 restarts"
-    assert blamed({0: RequestError("the model", "has other classes")}, name).failure.final
+    for kind in (RequestError, FinalError):
+        assert blamed({0: kind("the model", "has other classes")}, name).failure.final
 
 
 def test_a_death_is_to_blame_before_what_it_broke() -> None:
@@ -38,6 +39,13 @@ def test_a_death_is_to_blame_before_what_it_broke() -> None:
         "worker 1 of 2: (pid 4711 on 10.0.0.7) died, after 1 restart; "
         "its log: worker-*-4711.err in the Ray logs on 10.0.0.7"
     )
+
+
+def test_a_crash_is_told_from_a_kill_wherever_it_was_found() -> None:
+    found = "(pid 4711 on 10.0.0.7) was killed by signal {}"
+    crashed, killed = (DeathError("server 0", found.format(signal)) for signal in ("11 (SIGSEGV)", "9 (SIGKILL)"))
+    assert blamed({0: crashed}, name).failure.crash == "server 0: SIGSEGV"
+    assert blamed({0: killed}, name).failure.crash == ""
 
 
 def test_a_death_with_a_node_that_was_taken_away_is_no_failure() -> None:
