@@ -13,7 +13,7 @@ from cluster.errors import FinalError
 def held_to(limit: int | None, subject: str) -> Iterator[None]:
     """Hold the tensors of this process's CPU to `limit` bytes, in whole MiB, and tell of a full device; or neither.
 
-    It begins before TensorFlow has made a tensor. What would pass the limit is not made, and FinalError names `subject`.
+    It begins before TensorFlow has made a tensor. What would pass the limit is not made: FinalError names `subject`.
     TensorFlow's allocator keeps the limit; RLIMIT_DATA would end the process by a signal.
     """
     if limit is None:

@@ -18,6 +18,8 @@ from tests.benchmarks.quickstart import Quickstart
 from tests.benchmarks.recovery import Recovery
 from tests.benchmarks.replica_uss import ReplicaUss
 from tests.benchmarks.score import ScoreSpeed
+from tests.benchmarks.sweep import SweepSequential, SweepStock
+from tests.benchmarks.trial_overhead import TrialOverhead, TrialOverheadRetraced
 from tests.benchmarks.turnaround import TurnaroundCold, TurnaroundWarm
 from tests.benchmarks.validate import Validate
 
@@ -43,4 +45,8 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     Quickstart,
     ReplicaUss,
     ScoreSpeed,
+    SweepSequential,
+    SweepStock,
+    TrialOverhead,
+    TrialOverheadRetraced,
 )

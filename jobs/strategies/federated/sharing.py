@@ -23,7 +23,7 @@ def batch_norms(model: Any) -> list[Any]:
 
 
 def check_batches(model: Any, rows: Sequence[int], batch_size: int) -> None:
-    """Raise FinalError when `model` normalises batches and one of a client's has a single row; `rows` are each one's."""
+    """Raise FinalError when `model` normalises batches and one of a client's has one row; `rows` are each one's."""
     if not batch_norms(model):
         return
     for client, held in enumerate(rows):
