@@ -34,7 +34,7 @@ LEAST = 180.0  # seconds the loop must take, so that no start of processes decid
 
 def sweep_of(epochs: int = EPOCHS, **fields: Any) -> dict[str, Any]:
     """Return the definition of a sweep over digits, with other fields."""
-    model = {"backbone": {"kind": "resnet", "depth": 8, "width": WIDTH}}
+    model: dict[str, Any] = {"backbone": {"kind": "resnet", "depth": 8, "width": WIDTH}}
     model |= {"dropout": OWN["model.dropout"], "l2": OWN["model.l2"]}
     train = {"data": "data", "model": model, "epochs": epochs, "batch_size": BATCH, "schedule": "constant"}
     train |= {"learning_rate": OWN["learning_rate"]}

@@ -20,10 +20,11 @@ from jobs.sweeping.plan import Asked
 from jobs.sweeping.trial import Trials
 from tests.benchmarks.harness import Benchmark
 from tests.benchmarks.made import digits
-from tests.benchmarks.sweep import sweep_of
 
 EPOCHS = 3
 CLOCK = "clock"
+MODEL = {"backbone": {"kind": "resnet", "depth": 8, "width": 16}}
+TRAIN = {"data": "data", "model": MODEL, "epochs": EPOCHS, "batch_size": 32, "schedule": "constant"}
 
 
 class Clocked:
@@ -74,7 +75,7 @@ class TrialOverhead(Benchmark):
     name = "a warm trial beyond its training, where dropout, L2 and learning rate are drawn"
     unit = "s"
     better = "lower"
-    target = 0.1
+    target: ClassVar[float | None] = 0.1
     pairs = 3
     space: ClassVar[dict[str, Any]] = {
         "model.dropout": {"kind": "uniform", "low": 0.0, "high": 0.5},
@@ -99,8 +100,8 @@ class TrialOverhead(Benchmark):
         from jobs.sweeping.trials import read_table
 
         root = Folder(tempfile.mkdtemp(dir=self.root))
-        none = {"scheduler": {"kind": "none"}, "searcher": {"kind": "random"}, "concurrent": 1}
-        sweep = Sweep.model_validate(sweep_of(EPOCHS, space=self.space, trials=self.trials, **none))
+        drawn = {"space": self.space, "trials": self.trials, "searcher": {"kind": "random"}}
+        sweep = Sweep.model_validate({"train": TRAIN, "concurrent": 1} | drawn)
         out = Output("tuned", root.child("out"), root.child("kept"), lambda event: None)
         plan = replace(sweep.plan({"data": self.data}, out), runner=Timed)
         drive(plan, out.folder, out.tell)
@@ -112,7 +113,7 @@ class TrialOverhead(Benchmark):
             clock = json.loads(out.checkpoints.child(CLOCK).read_bytes(f"{number}.json"))
             training = EPOCHS * sum(statistics.median(clock[name][1:]) for name in clock)
             found.append(begun[number + 1] - begun[number] - training)
-        return statistics.median(found)
+        return float(statistics.median(found))
 
     def faults(self) -> Iterator[str]:
         """Yield sweeps of which a trial did not finish; end the cluster."""
@@ -125,6 +126,6 @@ class TrialOverheadRetraced(TrialOverhead):
 
     id = "trial_overhead_retraced"
     name = "a warm trial beyond its training, where the width is drawn, so that it is built and traced anew"
-    target = None
+    target: ClassVar[float | None] = None
     space: ClassVar[dict[str, Any]] = {"model.backbone.width": {"kind": "integer", "low": 4, "high": 24}}
     trials: ClassVar[int] = 8
