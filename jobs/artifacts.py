@@ -196,14 +196,27 @@ class Finding(Spec):
     kept: bool = True
 
 
+class Rewrite(Spec):
+    """One layer that is other than the spec says: what structured pruning and factorisation leave behind.
+
+    It has `units` outputs, works in `heads` parts, or is two layers with `rank` values between them.
+    """
+
+    layer: str
+    units: Annotated[int | None, Field(ge=1)] = None
+    heads: Annotated[int | None, Field(ge=1)] = None
+    rank: Annotated[int | None, Field(ge=1)] = None
+
+
 class Model(Artifact):
     """A classifier: our spec of it, its weights (`weights.npz`), its preprocessing and the file that is served.
 
-    The architecture is rebuilt from `spec`; no Python and no pickle is stored. `served` is a LiteRT file, or, for
-    TensorFlow as the `runtime`, the folder of a SavedModel, which replicas cannot run.
+    The architecture is rebuilt from `spec` and `rewrites`; no Python and no pickle is stored. `served` is a LiteRT
+    file, or, for TensorFlow as the `runtime`, the folder of a SavedModel, which replicas cannot run.
     """
 
     spec: dict[str, Any]
+    rewrites: list[Rewrite] = []
     classes: list[str]
     preprocess: Preprocess
     chain: list[dict[str, Any]] = []
@@ -212,6 +225,7 @@ class Model(Artifact):
     served: str = "model.tflite"
     runtime: Literal["litert", "tensorflow"] = "litert"
     parameters: int
+    macs: int | None = None  # multiplications with weights for one row; None where its layers cannot be looked into
     size_bytes: int
     temperature: float = 1.0  # logits are divided by it before the softmax; fitted on validation rows
     recipe: dict[str, Any] = {}

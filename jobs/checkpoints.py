@@ -12,7 +12,7 @@ from typing import Any
 
 from cluster.errors import RequestError
 from cluster.folder import Folder
-from jobs.artifacts import Epoch, Finding
+from jobs.artifacts import Epoch, Finding, Rewrite
 from jobs.models.model import read_weights, write_weights
 from jobs.progress import Begun, Progress
 from jobs.spec import Spec
@@ -106,10 +106,11 @@ def is_whole(folder: Folder) -> bool:
 
 
 class Link(Spec):
-    """What one finished stage leaves for the next: history and findings so far; the weights lie beside it."""
+    """What one finished stage leaves for the next: history, findings and rewrites so far; the weights lie beside it."""
 
     history: list[Epoch]
     findings: list[Finding] = []
+    rewrites: list[Rewrite] = []
 
 
 def write_link(path: Path, link: Link, weights: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from cluster.errors import FinalError
 from cluster.folder import Folder
-from jobs.artifacts import Dataset, Finding, Model
+from jobs.artifacts import Dataset, Finding, Model, Rewrite
 from jobs.checkpoints import Link, read_link, write_link
 from jobs.convert import to_litert
 from jobs.data.encode import encoded
@@ -44,6 +44,8 @@ class CompressWork:
         """Run the chain in every worker; worker 0 writes the artifact."""
         chain = Chain(self, engine, keeper)
         for index, technique in enumerate(self.techniques):
+            if technique.reshapes:
+                chain.reshape(index, technique)
             if technique.recipe() is not None:
                 chain.tune(index, technique)
         if keeper.rank == 0:
@@ -58,12 +60,13 @@ class Held:
     preprocess: Preprocess
     folder: Path  # of the preprocessing's files
     weights: Weights
+    rewrites: Sequence[Rewrite] = ()
 
     def built(self, classes: int, seed: int = 0) -> Any:
         """Return the plain Keras model."""
         if not self.weights:
             return build_to_train(self.spec, self.preprocess, classes, seed, self.folder)
-        model = build(self.spec, self.preprocess, classes, folder=self.folder)
+        model = build(self.spec, self.preprocess, classes, folder=self.folder, rewrites=self.rewrites)
         load_weights(model, self.weights, "the chain")
         return model
 
@@ -81,12 +84,34 @@ class Chain:
         folder: Path = work.model.fetch()
         spec = ModelSpec.model_validate(self.artifact.spec)
         weights = read_weights((folder / "weights.npz").read_bytes(), f"{work.model}/weights.npz")
-        self.first = self.held = Held(spec, self.artifact.preprocess, folder, weights)
+        self.first = self.held = Held(spec, self.artifact.preprocess, folder, weights, self.artifact.rewrites)
         self.link = Link(history=[])
 
     def context(self, index: int, train_steps: int = 0) -> Context:
         """Return what the technique at `index` may look at."""
         return Context(self.work.techniques[:index], self.held.spec.backbone.modality, train_steps)
+
+    def reshape(self, index: int, technique: Technique) -> None:
+        """Change the layers as worker 0 finds them to be changed, once, or take over what an earlier attempt did."""
+        name = f"shape{index:03d}"
+        kept = self.keeper.product(name)
+        if kept is None:
+            kept = self.keeper.keep(name, lambda path: write_link(path, *self._reshaped(index, technique)))
+        self.link, weights = read_link(kept)
+        self.held = replace(self.held, weights=weights, rewrites=self.link.rewrites)
+
+    def _reshaped(self, index: int, technique: Technique) -> tuple[Link, Weights]:
+        self.keeper.tell({"start": str(technique.model_dump()["kind"]), "epochs": 0})
+        context, held = self.context(index), self.held
+        context.labelled = lambda count: labelled_rows(self._rows("train"), count)
+        made = technique.reshape(held.built(len(self.classes)), context)
+        rewrites = [*held.rewrites, *made.rewrites]
+        findings = self.link.findings + kept_promises(made.findings)
+        return Link(history=self.link.history, findings=findings, rewrites=rewrites), dict(made.weights)
+
+    def _rows(self, split: str) -> Any:
+        """Return all rows of a split as the model so far takes them."""
+        return encoded(self.dataset, self.held.preprocess, split, self.held.folder)
 
     def tune(self, index: int, technique: Technique) -> None:
         """Fine-tune under one technique, or take over what an earlier attempt finished."""
@@ -129,7 +154,8 @@ class Chain:
             findings = findings + kept_promises([technique.agreed(agreed)])
         weights = technique.finish(training)
         kept_promises(technique.promise(teacher.weights, weights, None))
-        return Link(history=self.link.history + history, findings=findings), weights
+        history = self.link.history + history
+        return Link(history=history, findings=findings, rewrites=list(self.held.rewrites)), weights
 
     def _answers(self, teacher: Held, batch_size: int) -> dict[str, Any]:
         """Return the teacher's logits for every row of the training and validation splits, by split."""
@@ -161,15 +187,20 @@ class Chain:
         chain = tuple(technique.model_dump(mode="json") for technique in self.work.techniques)
         product = Product(
             held.spec, held.preprocess, self.classes, held.weights, self.work.strategy,
-            golden_of(self.dataset), self.artifact.recipe, file, chain, tuple(findings),
+            golden_of(self.dataset), self.artifact.recipe, file, chain, tuple(findings), tuple(held.rewrites),
         )  # fmt: skip
         write_model(self.work.out, held.folder, product, self.artifact.history + self.link.history, self.dataset)
 
 
 def calibration_rows(rows: Any, count: int) -> Any:
     """Return up to `count` prepared rows, as the model takes them, spread evenly: shards keep their source's order."""
-    x, _ = rows.gather(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
-    return as_read(x)
+    return labelled_rows(rows, count)[0]
+
+
+def labelled_rows(rows: Any, count: int) -> tuple[Any, Any]:
+    """Return the same rows with their classes."""
+    x, y = rows.gather(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
+    return as_read(x), y
 
 
 def kept_promises(findings: Iterable[Finding]) -> list[Finding]:

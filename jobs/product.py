@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from cluster.folder import Folder
-from jobs.artifacts import Dataset, Epoch, Finding, Model
+from jobs.artifacts import Dataset, Epoch, Finding, Model, Rewrite
 from jobs.convert import to_litert
 from jobs.data.encode import encoded
 from jobs.data.preprocess import Preprocess
@@ -20,6 +20,7 @@ from jobs.data.remote.shards import open_rows, open_texts
 from jobs.data.rows import Pair
 from jobs.judging.served import runner_of
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
+from jobs.models.rewriting.rebuilding import macs_of
 from jobs.runtime.calibration import calibrated
 from jobs.runtime.classifier import Raw, write_golden
 from jobs.runtime.measure import size
@@ -62,13 +63,15 @@ class Product:
     file: bytes | None = None
     chain: tuple[dict[str, Any], ...] = ()
     findings: tuple[Finding, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
 
 
 def write_model(
     out: Folder, preprocess_folder: Path, product: Product, history: list[Epoch], dataset: Dataset
 ) -> Model:
     """Write weights, preprocessing and the served file into `out`, with the facts and the file's temperature."""
-    plain = build(product.spec, product.preprocess, len(product.classes), folder=preprocess_folder)
+    rewrites, classes = product.rewrites, len(product.classes)
+    plain = build(product.spec, product.preprocess, classes, folder=preprocess_folder, rewrites=rewrites)
     load_weights(plain, product.weights, "the trained model")
     runtime = product.spec.backbone.runtime
     with out.filling() as path:
@@ -82,6 +85,7 @@ def write_model(
             _copy(preprocess_folder / name, path / name)
     return Model(
         spec=product.spec.model_dump(mode="json"),
+        rewrites=list(rewrites),
         classes=product.classes,
         preprocess=product.preprocess,
         chain=list(product.chain),
@@ -90,6 +94,7 @@ def write_model(
         served=SERVED[runtime],
         runtime=runtime,
         parameters=sum(int(layer.count_params()) for layer in plain.layers),
+        macs=macs_of(plain) if product.spec.backbone.compressible else None,
         size_bytes=size_bytes,
         temperature=temperature,
         recipe=product.recipe,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cluster.errors import RequestError
+from jobs.artifacts import Rewrite
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, RawText, WordPieces
 from jobs.models.backbone import Backbone
 from jobs.models.sharding import Sharding, dividing
@@ -37,10 +38,18 @@ class ModelSpec(Spec):
         return self.model_copy(update={"backbone": self.backbone.resolved(folder)})
 
 
-def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0, folder: Path | None = None) -> Any:
+def build(
+    spec: ModelSpec,
+    preprocess: Preprocess,
+    classes: int,
+    seed: int = 0,
+    folder: Path | None = None,
+    rewrites: Sequence[Rewrite] = (),
+) -> Any:
     """Build the Keras model: prepared rows in, logits `float32[rows, classes]` out.
 
-    `folder` is the artifact's, or the one its files were prepared in, for a backbone that is built of some.
+    `folder` is the artifact's, or the one its files were prepared in, for a backbone that is built of some; `rewrites`
+    are the artifact's, and RequestError names one that fits no layer.
     """
     import tf_keras as keras
 
@@ -54,7 +63,12 @@ def build(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int = 0, 
             x = Dropout(spec.dropout, name=HEAD_DROPOUT)(x)
         start = Named(seed).initializer(keras.initializers.GlorotUniform, HEAD)
         outputs = keras.layers.Dense(classes, kernel_initializer=start, name=HEAD)(x)
-    return keras.Model(inputs, outputs, name="model")
+        model = keras.Model(inputs, outputs, name="model")
+        if not rewrites:
+            return model
+        from jobs.models.rewriting.rebuilding import rebuilt
+
+        return rebuilt(model, rewrites)
 
 
 def build_to_train(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int, folder: Path) -> Any:

@@ -1,18 +1,18 @@
 """What a technique is: five small functions around one idea.
 
 `legal` speaks at load time; `prepare` and `finish` surround the fine-tuning, if there is any; `lower` shapes the file;
-`promise` says afterwards whether what was promised is so.
+`promise` says afterwards whether what was promised is so. One that changes the layers themselves does so in `reshape`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from jobs.artifacts import Finding
+from jobs.artifacts import Finding, Rewrite
 from jobs.models.backbone import Backbone
 from jobs.models.model import ModelSpec
 from jobs.recipe import Recipe
@@ -31,6 +31,16 @@ class Context:
     modality: str
     train_steps: int = 0
     calibration: Callable[[int], Any] | None = None  # returns that many prepared rows of the training split
+    labelled: Callable[[int], tuple[Any, Any]] | None = None  # the same with their classes, `int32[rows]`
+
+
+@dataclass(frozen=True)
+class Reshaped:
+    """A model some of whose layers became others: the facts it is rebuilt from, its weights by name, what was found."""
+
+    rewrites: Sequence[Rewrite]
+    weights: Mapping[str, Any]
+    findings: Sequence[Finding] = field(default_factory=list)
 
 
 class Technique(Choice):
@@ -40,6 +50,7 @@ class Technique(Choice):
     whole: ClassVar[bool] = False  # it takes the model as it is and builds nothing around its layers
     zeroes: ClassVar[bool] = False  # it leaves weights that are zero, which what comes behind it keeps
     shares: ClassVar[bool] = False  # it leaves kernels of few different values, which what comes behind it keeps
+    reshapes: ClassVar[bool] = False  # it makes layers smaller: `reshape` comes before any fine-tuning
 
     def located(self, root: Path) -> Self:
         """Return this technique with its relative paths taken from `root`."""
@@ -55,7 +66,7 @@ class Technique(Choice):
 
     def uncarried(self) -> Iterator[str]:
         """Yield each reason why workers cannot carry it together that read rows of their own and average weights."""
-        if self.recipe() is not None:
+        if self.recipe() is not None and not self.reshapes:
             yield "shapes weights, which would come out otherwise with each client and not outlast their mean"
 
     def unfit(self, backbone: Backbone) -> Iterator[str]:
@@ -67,6 +78,10 @@ class Technique(Choice):
         elif not self.whole and not backbone.compressible:
             rest = ", or quantize it whole" if quantizable else ""
             yield f"a {kind} module is a black box to TFMOT: use it as a teacher for distillation{rest}"
+
+    def reshape(self, model: Any, context: Context) -> Reshaped:
+        """Return `model`, a plain Keras one with its weights, with other layers; called once, by worker 0 alone."""
+        raise NotImplementedError
 
     def prepare(self, model: Any, context: Context) -> Training:
         """Return what is trained: `model` with the technique's layers and hooks around it; called in engine scope."""

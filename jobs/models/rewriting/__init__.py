@@ -1,0 +1,1 @@
+"""Models some of whose layers are other than their spec says: rebuilt from the facts that compression left."""
