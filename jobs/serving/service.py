@@ -1,0 +1,35 @@
+"""What a Serve configuration file, as of KubeRay's RayService, names to serve a Model artifact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+
+from cluster.folder import Folder
+from jobs.artifacts import Model
+from jobs.serving.replica import Replica
+from jobs.spec import Spec
+
+
+class Arguments(Spec):
+    """The `args` of the application in the file: the model's folder or URI, and its name in answers."""
+
+    model: str
+    name: str = "classifier"
+    reject_below: float | None = None
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Return the application; RequestError when `args` name no model that replicas can run.
+
+    How many replicas there are and what they hold, the file says of the deployment `classifier`.
+    """
+    asked = Arguments.model_validate(args)
+    folder = Folder.parse(asked.model)
+    model = Model.load(folder)
+    model.require_servable(str(folder))
+    deployment = serve.deployment(Replica, name="classifier")
+    application: Application = deployment.bind(asked.name, asked.model, folder.sha256(model.served), asked.reject_below)
+    return application
