@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from cluster.resources import Capacity, Nodes, Resources
 from cluster.warm_start import Imports, begin, end
 
 CONNECT_S = 10.0  # how long a cluster may take to accept a connection
+Front = Callable[[], AbstractContextManager[Mapping[str, str]]]  # what stands for a cluster's life, and its variables
+
+_kept = ExitStack()  # what ends with the cluster that this process started
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,28 @@ def address_of(asked: str | None) -> str | None:
 
 
 def connect(
-    asked: str | None, *, cpus: int | None = None, dashboard: bool = False, warm: Imports | None = None
+    asked: str | None,
+    *,
+    cpus: int | None = None,
+    dashboard: bool = False,
+    warm: Imports | None = None,
+    front: Front | None = None,
 ) -> Session:
     """Connect to the cluster at `asked` (or RAY_ADDRESS), or start one on this machine.
 
     A cluster started here binds loopback and ends with this process. There, workers that are to start warm have `warm`
-    imported. Raises ClusterError when the address does not answer, or when no cluster starts here.
+    imported, and `front` gives what its processes need in their environment to be reached from outside. Raises
+    ClusterError when the address does not answer, or when no cluster starts here.
     """
     os.environ.update(variables())
     address = address_of(asked)
     if address is not None:
         _reach(address)
-    elif warm is not None:
-        begin(warm)
+    else:
+        if front is not None:
+            _kept.enter_context(_set(_kept.enter_context(front())))
+        if warm is not None:
+            begin(warm)
     import ray
 
     options = {"runtime_env": {"env_vars": variables()}, "log_to_driver": False, "logging_level": logging.ERROR}
@@ -57,7 +69,7 @@ def connect(
         context = ray.init(address=address or "local", **options)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if address is None:
-            end()
+            _end()
             raise ClusterError("Ray", f"does not start on this machine ({error})") from error
         raise _no_answer(address, str(error)) from error
     return Session(context.address_info["address"], context.dashboard_url or "", started_here=address is None)
@@ -96,7 +108,7 @@ def _no_answer(address: str, why: str) -> ClusterError:
 
 
 @contextmanager
-def connected(asked: str | None, **options: bool | int | Imports | None) -> Iterator[Session]:
+def connected(asked: str | None, **options: bool | int | Imports | Front | None) -> Iterator[Session]:
     """Connect for the length of a block, and leave the cluster afterwards; a cluster started here ends."""
     session = connect(asked, **options)  # type: ignore[arg-type]
     try:
@@ -111,7 +123,25 @@ def disconnect() -> None:
         import ray
 
         ray.shutdown()
+    _end()
+
+
+def _end() -> None:
+    """End what this process held for its cluster."""
     end()  # after its copies: it takes note of their ends
+    _kept.close()
+
+
+@contextmanager
+def _set(given: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process, which a cluster started now inherits, for the length of a block."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def capacity(asked: str | None) -> Capacity:

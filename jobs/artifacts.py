@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, Valid
 from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.data.preprocess import Preprocess
+from jobs.expected import Expected
 from jobs.spec import Spec
 
 FORMAT = 1
@@ -228,6 +229,7 @@ class Model(Artifact):
     macs: int | None = None  # multiplications with weights for one row; None where its layers cannot be looked into
     size_bytes: int
     temperature: float = 1.0  # logits are divided by it before the softmax; fitted on validation rows
+    expected: Expected | None = None  # against which drift is told; None without validation rows
     recipe: dict[str, Any] = {}
     strategy: dict[str, Any] = {}
 

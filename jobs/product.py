@@ -18,12 +18,15 @@ from jobs.data.encode import encoded
 from jobs.data.preprocess import Preprocess
 from jobs.data.remote.shards import open_rows, open_texts
 from jobs.data.rows import Pair
+from jobs.expected import Expected
 from jobs.judging.served import runner_of
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.models.rewriting.rebuilding import macs_of
-from jobs.runtime.calibration import calibrated
+from jobs.runtime.calibration import fit_temperature, held_out
 from jobs.runtime.classifier import Raw, write_golden
-from jobs.runtime.measure import size
+from jobs.runtime.expectation import expectation
+from jobs.runtime.measure import logits_of, size
+from jobs.runtime.runner import softmax
 from jobs.strategies.strategy import Strategy
 
 SERVED = {"litert": "model.tflite", "tensorflow": "model.graph"}  # a file, and the folder of a SavedModel
@@ -78,7 +81,7 @@ def write_model(
         _write_served(path / SERVED[runtime], plain, product)
         size_bytes = size(path / SERVED[runtime])["size_bytes"]
         held = encoded(dataset, product.preprocess, "validation", preprocess_folder)
-        temperature = calibrated(runner_of(runtime, path / SERVED[runtime]), held)
+        temperature, expected = _held_out(runner_of(runtime, path / SERVED[runtime]), held)
         write_weights(path / "weights.npz", product.weights)
         write_golden(path, product.golden)
         for name in (*product.preprocess.files(), *product.spec.backbone.files()):
@@ -97,9 +100,20 @@ def write_model(
         macs=macs_of(plain) if product.spec.backbone.compressible else None,
         size_bytes=size_bytes,
         temperature=temperature,
+        expected=expected,
         recipe=product.recipe,
         strategy=product.strategy.model_dump(mode="json"),
     ).save(out)
+
+
+def _held_out(runner: Any, rows: Any) -> tuple[float, Expected | None]:
+    """Return the temperature fitted on validation rows, and what they lead one to expect of rows answered later."""
+    if not len(rows):
+        return 1.0, None
+    chosen = held_out(len(rows))
+    logits, true = logits_of(runner, rows, chosen)
+    temperature = fit_temperature(logits, true)
+    return temperature, expectation(softmax(logits / np.float32(temperature)), rows.gather(chosen)[0])
 
 
 def _write_served(target: Path, plain: Any, product: Product) -> None:

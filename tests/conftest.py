@@ -13,6 +13,7 @@ import pytest
 from cluster.environment import variables
 from cluster.folder import Folder
 from cluster.session import connected
+from jobs.serving.haproxy.front import haproxy
 from jobs.strategies.imports import TRAINING
 
 # Worker processes import the tests' own jobs from here; the variables must be set before TensorFlow is imported.
@@ -50,7 +51,7 @@ def s3_root(s3_address: str) -> Folder:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """Hold one Ray cluster for the whole session: three logical CPUs, whatever the machine has; workers start warm."""
-    with connected("local", cpus=3, warm=TRAINING):
+    with connected("local", cpus=3, warm=TRAINING, front=haproxy):
         yield
 
 

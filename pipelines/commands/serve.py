@@ -14,6 +14,7 @@ from cluster.resources import Resources
 from cluster.session import connected
 from cluster.work import Stopped, run_remote
 from jobs.artifacts import Model
+from jobs.serving.haproxy.front import haproxy
 from pipelines.commands.app import app, example
 from pipelines.commands.ends.stopping import stopping
 from pipelines.console import describe, say
@@ -39,7 +40,7 @@ def serve(
     place = Place(application=application, host="127.0.0.1", port=port, replicas=1, cpus=1.0, reject_below=reject_below)
     gc.enable()
     ended = threading.Event()
-    with stopping(ended) as take_signals, connected("local"):
+    with stopping(ended) as take_signals, connected("local", front=haproxy):
         take_signals()  # connecting takes SIGTERM for itself
         try:
             run_remote(

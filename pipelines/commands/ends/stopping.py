@@ -51,11 +51,13 @@ def at_work(address: str | None, warm: Imports | None = None) -> Iterator[thread
 
     Yields the event that the first signal sets.
     """
+    from jobs.serving.haproxy.front import haproxy  # a cached run does without it
+
     stop = threading.Event()
     where = address_of(address)
     with stopping(stop) as take_signals:
         print(f"connecting to {where}" if where else "starting a cluster on this machine", file=sys.stderr)
-        connect(address, warm=warm)
+        connect(address, warm=warm, front=haproxy)
         take_signals()  # connecting takes SIGTERM for itself
         try:
             yield stop
