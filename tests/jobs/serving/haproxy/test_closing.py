@@ -42,10 +42,10 @@ def configuration(tmp_path: Path) -> Path:
     return node / "haproxy.cfg"
 
 
-def wrapped(configuration: Path) -> subprocess.CompletedProcess[str]:
+def wrapped(configuration: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Run the wrapper as Ray Serve does, only that HAProxy checks its configuration and ends."""
     with haproxy() as variables:
-        command = [variables[BINARY], "-c", "-f", str(configuration)]
+        command = [variables[BINARY], "-c", "-f", str(configuration), *more]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -84,6 +84,21 @@ def test_a_second_listener_is_not_left_open(configuration: Path) -> None:
     text = configuration.read_text().replace("listen stats\n", "listen stats\n  bind *:9\n")
     with pytest.raises(Unknown, match="section 'listen stats' has 2 lines like"):
         closed(text)
+
+
+def test_one_that_is_started_again_has_the_routes_of_the_one_before(configuration: Path) -> None:
+    routed = configuration.read_text()
+    bare = "\n".join(line for line in routed.splitlines() if "use_backend" not in line)
+    assert wrapped(configuration).returncode == 0
+    configuration.write_text(bare)
+    assert wrapped(configuration).returncode == 0
+    assert configuration.read_text() == closed(routed)
+    configuration.write_text(bare)
+    assert wrapped(configuration, "-sf", "1").returncode == 0  # a reload: the routes are gone for good
+    assert configuration.read_text() == closed(bare)
+    configuration.write_text(routed.replace(":20008", ":20005"))
+    assert wrapped(configuration).returncode == 0
+    assert configuration.read_text() == closed(routed.replace(":20008", ":20005"))
 
 
 def test_clusters_share_neither_files_nor_ports(monkeypatch: pytest.MonkeyPatch) -> None:

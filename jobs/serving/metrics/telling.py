@@ -8,42 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.metrics import Metric
 from jobs.artifacts import Model
 from jobs.runtime.inputs import Inputs
-from jobs.serving.drift import Drift
+from jobs.serving.metrics.declared import BATCH, CONFIDENCE, DRIFT, ERRORS, LATENCY, METRICS, PREDICTED, QUEUE, REQUESTS
+from jobs.serving.metrics.drift import Drift
 
-TAGS = ("model", "version")
-SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 EVERY = 1.0  # seconds between two tellings: what is counted between them is told at once
 NAMED = 100  # classes counted by name; a model of more has the rest counted as one
 OTHERS = "(others)"
-
-REQUESTS = Metric(
-    "espalier_requests", "counter", "Requests answered, by protocol and status", (*TAGS, "protocol", "status")
-)
-ERRORS = Metric("espalier_request_errors", "counter", "Requests refused or failed, by what was wrong", (*TAGS, "kind"))
-LATENCY = Metric(
-    "espalier_request_seconds", "histogram", "Time from a request's head to its answer", (*TAGS, "protocol"), SECONDS
-)
-BATCH = Metric("espalier_batch_rows", "histogram", "Rows run together", TAGS, (1, 2, 4, 8, 16, 32, 64))
-QUEUE = Metric("espalier_queue_requests", "gauge", "Requests a replica holds, waiting or at work", ("model",))
-PREDICTED = Metric("espalier_predictions", "counter", "Rows answered, by the class predicted", (*TAGS, "label"))
-CONFIDENCE = Metric(
-    "espalier_confidence",
-    "histogram",
-    "Probability of the class predicted",
-    TAGS,
-    (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0),
-)
-DRIFT = Metric(
-    "espalier_drift_psi",
-    "gauge",
-    "Population stability index of the latest rows against held-out rows; over 0.2 the shift matters",
-    (*TAGS, "of"),
-)
-METRICS = (REQUESTS, ERRORS, LATENCY, BATCH, QUEUE, PREDICTED, CONFIDENCE, DRIFT)
-
 KINDS = {
     400: "malformed",
     401: "unauthorized",
@@ -88,7 +60,7 @@ class Telling:
     def forgets(self, version: str) -> None:
         """Drop what is held of a version that answers no more."""
         for held in (self._classes, self._drift, self._predicted):
-            held.pop(version, None)  # type: ignore[attr-defined]
+            held.pop(version, None)
 
     def drift(self, version: str) -> Mapping[str, float]:
         """Return the indices of a version, of those that have been seen often enough."""
