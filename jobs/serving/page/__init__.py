@@ -1,4 +1,4 @@
-"""A page to try the model on: three files of ours, of the same origin, and nothing from elsewhere."""
+"""A page to try the model on: four files of ours, of the same origin, and nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
 # Neither a script nor a style stands in the page itself; what a model or a card says is never taken as markup.

@@ -73,7 +73,8 @@ function plain(value) {
 }
 
 function showCard(card) {
-  const rows = Object.entries(card).flatMap(([name, value]) => {
+  const shown = Object.entries(card).filter(([name]) => !["model", "process"].includes(name));
+  const rows = shown.flatMap(([name, value]) => {
     const said = name === "size_bytes" ? bytes(value) : plain(value);
     return said ? [made("dt", name.replaceAll("_", " ")), made("dd", said)] : [];
   });
@@ -89,14 +90,15 @@ function showCurl() {
   const lines = [`curl ${quoted(`${location.origin}${root}/v1/classify`)}`];
   if (at("key").value) lines.push('-H "Authorization: Bearer $KEY"');
   const { text, image } = modality();
-  const name = state.image ? state.image.name : "image.png";
+  const name = quoted(state.image ? state.image.name : "image.png");
+  const words = JSON.stringify(at("text").value || "a text");
   if (image && !text) {
-    lines.push(`-H 'Content-Type: ${state.image ? state.image.type : "image/png"}'`, `--data-binary ${quoted(`@${name}`)}`);
+    lines.push(`-H 'Content-Type: ${state.image ? state.image.type : "image/png"}'`, `--data-binary @${name}`);
+  } else if (image) {
+    lines.unshift(`{ printf '{"image": "'; base64 < ${name} | tr -d '\\n'; printf %s ${quoted(`", "text": ${words}}`)}; } |`);
+    lines.push("-H 'Content-Type: application/json'", "--data-binary @-");
   } else {
-    lines.push("-H 'Content-Type: application/json'");
-    const words = JSON.stringify(at("text").value || "a text");
-    if (image) lines.push(`-d "{\\"image\\": \\"$(base64 -w0 ${quoted(name)})\\", "${quoted(`"text": ${words}}`)}`);
-    else lines.push(`-d ${quoted(`{"text": ${words}}`)}`);
+    lines.push("-H 'Content-Type: application/json'", `-d ${quoted(`{"text": ${words}}`)}`);
   }
   at("curl").textContent = lines.join(" \\\n  ");
 }

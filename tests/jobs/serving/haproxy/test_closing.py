@@ -88,7 +88,7 @@ def test_a_second_listener_is_not_left_open(configuration: Path) -> None:
 
 def test_one_that_is_started_again_has_the_routes_of_the_one_before(configuration: Path) -> None:
     routed = configuration.read_text()
-    bare = "\n".join(line for line in routed.splitlines() if "use_backend" not in line)
+    bare = "".join(line for line in routed.splitlines(keepends=True) if "use_backend" not in line)
     assert wrapped(configuration).returncode == 0
     configuration.write_text(bare)
     assert wrapped(configuration).returncode == 0
