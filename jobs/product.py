@@ -24,7 +24,7 @@ from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.models.rewriting.rebuilding import macs_of
 from jobs.runtime.calibration import fit_temperature, held_out
 from jobs.runtime.classifier import Raw, write_golden
-from jobs.runtime.expectation import expectation
+from jobs.runtime.expectation import expectation, features_of
 from jobs.runtime.measure import logits_of, size
 from jobs.runtime.runner import softmax
 from jobs.strategies.strategy import Strategy
@@ -113,7 +113,7 @@ def _held_out(runner: Any, rows: Any) -> tuple[float, Expected | None]:
     chosen = held_out(len(rows))
     logits, true = logits_of(runner, rows, chosen)
     temperature = fit_temperature(logits, true)
-    return temperature, expectation(softmax(logits / np.float32(temperature)), rows.gather(chosen)[0])
+    return temperature, expectation(softmax(logits / np.float32(temperature)), features_of(rows, chosen))
 
 
 def _write_served(target: Path, plain: Any, product: Product) -> None:

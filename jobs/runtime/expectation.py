@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from jobs.expected import Bins, Expected
 from jobs.runtime.inputs import Inputs
 
+Features = dict[str, NDArray[np.float64]]  # one number a row, by name
+BATCH = 64  # rows read at once
 BINS = 10  # of equal share, as the population stability index is used to
 PREDICTED, LENGTH, BRIGHTNESS = "predicted_class", "text_length", "image_brightness"
 
 
-def features(rows: Inputs) -> dict[str, NDArray[np.float64]]:
+def features(rows: Inputs) -> Features:
     """Return one number a row, by name: tokens of prepared texts, mean brightness (0 to 1) of prepared images.
 
     Rows `int32[rows, length]` are texts, `uint8[rows, height, width, channels]` images; others have no feature.
     """
-    found: dict[str, NDArray[np.float64]] = {}
+    found: Features = {}
     for part in rows.values() if isinstance(rows, dict) else [rows]:
         if part.dtype == np.uint8 and part.ndim == 4:
             found[BRIGHTNESS] = part.mean(axis=(1, 2, 3), dtype=np.float64) / 255
@@ -28,11 +30,17 @@ def features(rows: Inputs) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def expectation(probabilities: NDArray[np.float32], rows: Inputs) -> Expected:
-    """Return what held-out rows and a model's answers to them, `float32[rows, classes]`, lead one to expect."""
+def features_of(rows: Any, chosen: NDArray[np.int64]) -> Features:
+    """Return the features of the rows at `chosen` of a data set's split, which are read a few at a time."""
+    parts = [features(rows.gather(chosen[start : start + BATCH])[0]) for start in range(0, len(chosen), BATCH)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def expectation(probabilities: NDArray[np.float32], found: Features) -> Expected:
+    """Return what to expect by a model's answers to held-out rows, `float32[rows, classes]`, and the rows' features."""
     said = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     predicted = [float(count / len(probabilities)) for count in said]
-    binned = {name: _bins(values) for name, values in features(rows).items()}
+    binned = {name: _bins(values) for name, values in found.items()}
     return Expected(rows=len(probabilities), predicted=predicted, features=binned)
 
 

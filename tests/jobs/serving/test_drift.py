@@ -33,7 +33,7 @@ def answers(rng: np.random.Generator, rows: int, favoured: float = 0.1) -> NDArr
 
 
 def expected(rows: Any) -> Expected:
-    return Expected.model_validate(expectation(answers(np.random.default_rng(0), ROWS), rows).model_dump())
+    return Expected.model_validate(expectation(answers(np.random.default_rng(0), ROWS), features(rows)).model_dump())
 
 
 def watched(drift: Drift, rows: Any, said: NDArray[np.float32]) -> dict[str, float]:
@@ -77,7 +77,7 @@ def test_what_passed_is_forgotten_and_too_few_rows_tell_nothing() -> None:
 def test_rare_classes_share_a_bin_and_one_never_expected_counts() -> None:
     rng = np.random.default_rng(4)
     said = np.eye(1_000, dtype=np.float32)[np.where(rng.random(ROWS) < 0.5, 0, rng.integers(1, 900, ROWS))]
-    drift = Drift(expectation(said, np.zeros((ROWS, 1), np.float32)))
+    drift = Drift(expectation(said, {}))
     assert len(drift.sliding[PREDICTED].expected) == 2
     drift.add(np.zeros((500, 1), np.float32), np.full(500, 950))  # no row had it
     assert drift.told()[PREDICTED] > MATTERS
