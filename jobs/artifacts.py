@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, Valid
 from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.data.preprocess import Preprocess
-from jobs.expected import Expected
+from jobs.runtime.expected import Expected
 from jobs.spec import Spec
 
 FORMAT = 1

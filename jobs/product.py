@@ -18,13 +18,13 @@ from jobs.data.encode import encoded
 from jobs.data.preprocess import Preprocess
 from jobs.data.remote.shards import open_rows, open_texts
 from jobs.data.rows import Pair
-from jobs.expected import Expected
 from jobs.judging.served import runner_of
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.models.rewriting.rebuilding import macs_of
 from jobs.runtime.calibration import fit_temperature, held_out
 from jobs.runtime.classifier import Raw, write_golden
 from jobs.runtime.expectation import expectation, features_of
+from jobs.runtime.expected import Expected
 from jobs.runtime.measure import logits_of, size
 from jobs.runtime.runner import softmax
 from jobs.strategies.strategy import Strategy

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.expected import Bins, Expected
+from jobs.runtime.expected import Bins, Expected
 from jobs.runtime.inputs import Inputs
 
 Features = dict[str, NDArray[np.float64]]  # one number a row, by name

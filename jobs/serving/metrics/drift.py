@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.expected import Expected
 from jobs.runtime.expectation import PREDICTED, features, places
+from jobs.runtime.expected import Expected
 from jobs.runtime.inputs import Inputs
 
 WINDOW = 1_000  # rows at least; of many bins more, as each must hold some

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from jobs.expected import Expected
 from jobs.runtime.expectation import BRIGHTNESS, LENGTH, PREDICTED, expectation, features
+from jobs.runtime.expected import Expected
 from jobs.serving.metrics.drift import Drift, Sliding, psi
 
 CLASSES, ROWS = 10, 2_000
