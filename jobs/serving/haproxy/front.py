@@ -32,11 +32,15 @@ PORTS = ("HAPROXY_STATS_PORT", "HAPROXY_METRICS_PORT", "FALLBACK_PROXY_HTTP_PORT
 SETTINGS = {
     ENABLED: "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # user code in the replica's own loop: no thread hop a request
+    # but not what it does to handles, which then work in event loops only: what deploys asks replicas by them
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1",
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
     # A request whose replica died before it answered goes to another, or to the same one once it is back. A larger
     # body than the buffer is gone by then: only what is held whole can be sent again.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
     "RAY_SERVE_HAPROXY_RETRIES": "40",
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "131072",
+    "RAY_SERVE_HAPROXY_MAXCONN": "1024",  # of 4096: each may hold two such buffers
     # HAProxy hears of a replica's end in a tenth of a second; what still comes is retried
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",  # of 10: three missed checks, and HAProxy is started again
