@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, Valid
 from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.data.preprocess import Preprocess
+from jobs.exporting.forms import Export, Skipped, Variant
 from jobs.runtime.expected import Expected
 from jobs.spec import Spec
 
@@ -223,6 +224,9 @@ class Model(Artifact):
     chain: list[dict[str, Any]] = []
     history: list[Epoch] = []
     findings: list[Finding] = []
+    skipped: list[Skipped] = []
+    variants: list[Variant] = []  # what the served file was chosen among
+    exports: list[Export] = []
     served: str = "model.tflite"
     runtime: Literal["litert", "tensorflow"] = "litert"
     parameters: int

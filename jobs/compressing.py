@@ -18,6 +18,8 @@ from jobs.convert import to_litert
 from jobs.data.encode import encoded
 from jobs.data.feed import Feed
 from jobs.data.preprocess import Preprocess
+from jobs.exporting.forms import Variant
+from jobs.exporting.variants import chosen, shaping_of
 from jobs.fit import fit
 from jobs.models.model import ModelSpec, build, build_to_train, load_weights, read_weights
 from jobs.models.weights.wholes import uncut
@@ -39,6 +41,8 @@ class CompressWork:
     model: Folder
     data: Folder
     out: Folder
+    choose: str | None = None  # among variants of the file
+    exports: tuple[str, ...] = ()
 
     def __call__(self, engine: Any, keeper: Any) -> None:
         """Run the chain in every worker; worker 0 writes the artifact."""
@@ -138,9 +142,11 @@ class Chain:
         train, validation = feeds_of(self.dataset, self.held.preprocess, self.held.folder, recipe, self.engine.held)
         answers = self._answers(teacher, recipe.batch_size) if isinstance(technique, Teaches) else {}
         train.teacher = answers.get("train", train.teacher)
-        with self.engine.scope(), uncut(not technique.whole), precision(recipe.precision):
+        with self.engine.scope(), uncut(not technique.takes_whole()), precision(recipe.precision):
             model = self.held.built(len(self.classes), recipe.seed)
-            training = technique.prepare(model, self.context(index, recipe.epochs * train.steps))
+            context = self.context(index, recipe.epochs * train.steps)
+            context.calibration = partial(calibration_rows, train.rows)
+            training = technique.prepare(model, context)
         training.scales_loss = recipe.precision == "mixed_float16"
         training.l1, training.l2 = self.held.spec.l1, self.held.spec.l2
         training.label_smoothing = recipe.label_smoothing
@@ -175,21 +181,56 @@ class Chain:
         data = self.engine.held(self.dataset, "train")
         rows = encoded(data, self.held.preprocess, "train", self.held.folder)
         context.calibration = partial(calibration_rows, rows)
-
-        def lower(converter: Any) -> None:
-            for technique in self.work.techniques:
-                technique.lower(converter, context)
-
+        self._warn_of_unseen(rows)
         held = self.held
-        file = to_litert(held.built(len(self.classes)), lower)
-        checked = (technique.promise(self.first.weights, held.weights, file) for technique in self.work.techniques)
+        model = held.built(len(self.classes))
+        techniques: Sequence[Technique] = self.work.techniques
+        variants: list[Variant] = []
+        if self.work.choose is None:
+            file = lowered(model, techniques, context)
+        else:
+            shaping = shaping_of(techniques)
+            files = {name: lowered(model, shapers, context) for name, shapers in shaping.items()}
+            tried = encoded(self.engine.held(self.dataset, "validation"), held.preprocess, "validation", held.folder)
+            name, variants = chosen(self.work.choose, files, tried)
+            techniques, file = shaping[name], files[name]
+        checked = (technique.promise(self.first.weights, held.weights, file) for technique in techniques)
         findings = self.link.findings + kept_promises(finding for found in checked for finding in found)
+        skipped = {skip: None for technique in techniques for skip in technique.skips(model, file)}
         chain = tuple(technique.model_dump(mode="json") for technique in self.work.techniques)
         product = Product(
             held.spec, held.preprocess, self.classes, held.weights, self.work.strategy,
             golden_of(self.dataset), self.artifact.recipe, file, chain, tuple(findings), tuple(held.rewrites),
+            tuple(skipped), tuple(variants), self.work.exports,
         )  # fmt: skip
         write_model(self.work.out, held.folder, product, self.artifact.history + self.link.history, self.dataset)
+
+    def _warn_of_unseen(self, rows: Any) -> None:
+        """Tell which classes no calibration row is of: ranges may be too narrow for them."""
+        for technique in self.work.techniques:
+            if count := technique.calibrates():
+                seen = set(rows.gather(_spread(len(rows), count))[1].tolist())
+                missing = [name for index, name in enumerate(self.classes) if index not in seen]
+                if missing:
+                    text = f"none of the {min(count, len(rows))} calibration rows is of {', '.join(missing)}"
+                    self.keeper.tell({"warning": f"{text}: ranges may be too narrow; raise calibration"})
+
+
+def lowered(model: Any, techniques: Sequence[Technique], context: Context) -> bytes:
+    """Return the LiteRT file of the plain `model` as `techniques` shape it."""
+
+    def lower(converter: Any) -> None:
+        for technique in techniques:
+            technique.lower(converter, context)
+
+    file = to_litert(model, lower)
+    for technique in techniques:
+        file = technique.rework(file, context)
+    return file
+
+
+def _spread(rows: int, count: int) -> Any:
+    return np.linspace(0, rows - 1, min(count, rows)).astype(np.int64)
 
 
 def calibration_rows(rows: Any, count: int) -> Any:
@@ -199,7 +240,7 @@ def calibration_rows(rows: Any, count: int) -> Any:
 
 def labelled_rows(rows: Any, count: int) -> tuple[Any, Any]:
     """Return the same rows with their classes."""
-    x, y = rows.gather(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
+    x, y = rows.gather(_spread(len(rows), count))
     return as_read(x), y
 
 

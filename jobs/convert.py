@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUMBERS = ("float32", "float16", "int8", "int4")
+KERNEL_READERS = frozenset({"CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "GATHER", "EMBEDDING_LOOKUP"})
 
 Lower = Callable[[Any], None]
 
@@ -19,16 +27,95 @@ def to_litert(model: Any, lower: Lower | None = None) -> bytes:
     return bytes(converter.convert())
 
 
-def weight_bytes_by_type(file: bytes, least: int = 1) -> dict[str, int]:
-    """Return the bytes of a LiteRT file's constant tensors of `least` elements or more, by type (`float32`, …)."""
+@dataclass(frozen=True)
+class Stored:
+    """A constant tensor of a LiteRT file; `operators` are those that read it, through a dequantization too."""
+
+    name: str
+    type: str  # float32, int8, int4, …
+    shape: tuple[int, ...]
+    data: bytes
+    operators: frozenset[str]
+    scales: int = 0  # of a quantized one: one for all of it, or one a channel
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+    def values(self) -> NDArray[Any]:
+        """Return the numbers as they are stored: of quantized ones, the integers."""
+        if self.type == "int4":  # two a byte, the lower half first; sign in each half's highest bit
+            pairs = np.frombuffer(self.data, np.int8)
+            halves = np.stack([np.left_shift(pairs, 4) >> 4, pairs >> 4], axis=-1)
+            return halves.reshape(-1)[: self.elements].reshape(self.shape)
+        return np.frombuffer(self.data, self.type).reshape(self.shape)
+
+
+def constants(file: bytes) -> Iterator[Stored]:
+    """Yield the constant tensors of a LiteRT file, biases and shapes too."""
     model, names = _parsed(file)
-    totals: dict[str, int] = {}
     for graph in model.subgraphs:
-        for tensor in graph.tensors:
+        readers = _readers(model, graph)
+        for index, tensor in enumerate(graph.tensors):
             data = model.buffers[tensor.buffer].data
-            if data is not None and math.prod(tensor.shape if tensor.shape is not None else ()) >= least:
-                totals[names[tensor.type]] = totals.get(names[tensor.type], 0) + len(data)
+            if data is not None:
+                shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
+                found = tensor.quantization.scale if tensor.quantization is not None else None
+                scales = 0 if found is None else len(found)
+                name, kind = tensor.name.decode(), names[tensor.type]
+                yield Stored(name, kind, shape, bytes(data), _through(index, readers), scales)
+
+
+def _readers(model: Any, graph: Any) -> dict[int, list[tuple[str, int]]]:
+    """Return (operator, its first output) of all that read a tensor, by the tensor's index."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
+    readers: dict[int, list[tuple[str, int]]] = {}
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        for index in operator.inputs:
+            readers.setdefault(int(index), []).append((name, int(operator.outputs[0])))
+    return readers
+
+
+def _through(index: int, readers: dict[int, list[tuple[str, int]]]) -> frozenset[str]:
+    found: set[str] = set()
+    for name, output in readers.get(index, []):
+        found |= _through(output, readers) if name == "DEQUANTIZE" else {name}
+    return frozenset(found)
+
+
+def weight_bytes_by_type(file: bytes, least: int = 1, operators: Iterable[str] | None = None) -> dict[str, int]:
+    """Return the bytes of a LiteRT file's constant tensors of `least` elements or more, by type (`float32`, …).
+
+    With `operators`, of those that one of these reads.
+    """
+    totals: dict[str, int] = {}
+    for tensor in constants(file):
+        if tensor.elements >= least and (operators is None or tensor.operators & {*operators}):
+            totals[tensor.type] = totals.get(tensor.type, 0) + len(tensor.data)
     return totals
+
+
+def kernels_in(file: bytes) -> Iterator[Stored]:
+    """Yield the kernels and embeddings of a LiteRT file, their outputs along the first axis; not depthwise ones."""
+    found = constants(file)
+    yield from (t for t in found if len(t.shape) > 1 and t.operators & KERNEL_READERS and t.type in NUMBERS)
+
+
+def float_weights(file: bytes, least: int) -> list[str]:
+    """Return the names of the `float32` constants of two dimensions or more and `least` elements or more."""
+    found = constants(file)
+    return [t.name for t in found if t.type == "float32" and len(t.shape) > 1 and t.elements >= least]
+
+
+def layer_of(tensor: str, layers: Sequence[str]) -> str:
+    """Return which of `layers` a tensor of a file belongs to by its name, or that name."""
+    parts = re.split("[/;]", tensor)
+    return next((name for name in layers if name in parts), tensor)
 
 
 def pixel_scales(file: bytes) -> dict[str, tuple[float, int]]:

@@ -18,6 +18,7 @@ from jobs.data.encode import encoded
 from jobs.data.preprocess import Preprocess
 from jobs.data.remote.shards import open_rows, open_texts
 from jobs.data.rows import Pair
+from jobs.exporting.forms import Export, Skipped, Variant
 from jobs.judging.served import runner_of
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.models.rewriting.rebuilding import macs_of
@@ -67,6 +68,9 @@ class Product:
     chain: tuple[dict[str, Any], ...] = ()
     findings: tuple[Finding, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    exports: tuple[str, ...] = ()
 
 
 def write_model(
@@ -82,6 +86,7 @@ def write_model(
         size_bytes = size(path / SERVED[runtime])["size_bytes"]
         held = encoded(dataset, product.preprocess, "validation", preprocess_folder)
         temperature, expected = _held_out(runner_of(runtime, path / SERVED[runtime]), held)
+        exports = [_exported(form, plain, held, path) for form in product.exports]
         write_weights(path / "weights.npz", product.weights)
         write_golden(path, product.golden)
         for name in (*product.preprocess.files(), *product.spec.backbone.files()):
@@ -94,6 +99,9 @@ def write_model(
         chain=list(product.chain),
         history=history,
         findings=list(product.findings),
+        skipped=list(product.skipped),
+        variants=list(product.variants),
+        exports=exports,
         served=SERVED[runtime],
         runtime=runtime,
         parameters=sum(int(layer.count_params()) for layer in plain.layers),
@@ -124,6 +132,12 @@ def _write_served(target: Path, plain: Any, product: Product) -> None:
     from jobs.models.saved_model.serving import write_saved_model
 
     write_saved_model(plain, target)
+
+
+def _exported(form: str, plain: Any, held: Any, folder: Path) -> Export:
+    from jobs.exporting.export import export
+
+    return export(form, plain, held, folder)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -30,7 +31,15 @@ class Compress(Job):
 
     model: Annotated[str, Ref(Model)]
     data: Annotated[str, Ref(Dataset)]
-    techniques: Annotated[list[Technique], Field(min_length=1, max_length=16)]
+    techniques: Annotated[list[Technique], Field(max_length=16)] = []
+    variant: Annotated[
+        Literal["fastest", "smallest", "most_accurate"] | None,
+        Field(description="Serve the best of the float32, float16, dynamic and int8 files, as measured on the host"),
+    ] = None
+    exports: Annotated[
+        list[Literal["saved_model", "onnx"]],
+        Field(description="Files beside the served one, not quantized, verified on validation rows"),
+    ] = []
     strategy: Strategy = DEFAULT
     best_of: Annotated[
         Annotated[str, Ref(Trials)] | None, Field(description="A sweep: its winner's values replace this step's own")
@@ -70,6 +79,28 @@ class Compress(Job):
                 for number, text in problems(recipe.augment, learner.modality, learner.runtime == "tensorflow"):
                     yield (*place, "augment", number), text
 
+        yield from self._about_files(spec)
+
+    def _about_files(self, spec: Any) -> Iterator[tuple[Path, str]]:
+        """Check what is to be made beside, or instead of, what the chain makes."""
+        if not self.techniques and not self.variant and not self.exports:
+            yield ("techniques",), "is empty, and nothing else is asked for; name a technique, variant or exports"
+        if "onnx" in self.exports and find_spec("tf2onnx") is None:
+            yield ("exports",), "onnx is an extra: pip install 'espalier-ray[onnx]'"
+        if self.variant is None:
+            return
+        from jobs.techniques.variants import variants
+
+        if any(technique.shapes_file and technique.recipe() is None for technique in self.techniques):
+            text = (
+                "makes its own files of the model, and the chain makes another; leave quantize out, or set aware: true"
+            )
+            yield ("variant",), text
+        for own in variants().values():
+            for technique in own:
+                wrong = [*self.strategy.cannot_carry(technique), *(technique.unfit(spec.backbone) if spec else ())]
+                yield from ((("variant",), text) for text in wrong)
+
     def digest(self, memo: Callable[[Any], str]) -> str:
         """Return the digest of the weights students start from."""
         for path in self._reads():
@@ -100,7 +131,7 @@ class Compress(Job):
 
         model, data = inputs[self.model].folder, inputs[self.data].folder
         techniques = [technique.located(FilePath.cwd()) for technique in self.techniques]
-        work = CompressWork(techniques, self.strategy, model, data, out.folder)
+        work = CompressWork(techniques, self.strategy, model, data, out.folder, self.variant, tuple(self.exports))
         group = Group(work, self.strategy, out.folder.name, out.checkpoints, self.retries, self.keep)
         run(group, out)
         return Model.load(out.folder)

@@ -45,7 +45,7 @@ class Prune(Recipe, Technique):
             yield "the chain prunes already; set one sparsity"
         if any(technique.shapes_file for technique in before):
             yield "weights cannot be pruned once the file is quantized; put prune before quantize"
-        if any(technique.shares for technique in before):
+        if any(technique.most_values() for technique in before):
             yield "pruning parts weights that share a value; put prune before share_weights, which keeps zeros"
 
     def prepare(self, model: Any, context: Context) -> Training:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,7 +30,6 @@ class ShareWeights(Recipe, Technique):
     """
 
     kind: Literal["share_weights"] = "share_weights"
-    shares: ClassVar[bool] = True
     clusters: Annotated[int, Field(ge=3, le=1024, description="Different values of a kernel, zero included")] = 16
     initialisation: Literal["kmeans_plus_plus", "density", "linear"] = "kmeans_plus_plus"
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 4
@@ -39,9 +38,13 @@ class ShareWeights(Recipe, Technique):
         """Return the fine-tuning's recipe."""
         return self
 
+    def most_values(self) -> int:
+        """Return the clusters."""
+        return self.clusters
+
     def legal(self, before: Sequence[Technique], backbone: Backbone, strategy: Strategy) -> Iterator[str]:
         """Refuse a second sharing, and sharing what is already lowered to the file."""
-        if any(technique.shares for technique in before):
+        if any(technique.most_values() for technique in before):
             yield "the chain shares weights already; set one number of clusters"
         if any(technique.shapes_file for technique in before):
             yield "weights cannot be shared once the file is quantized; put share_weights before quantize"
@@ -72,20 +75,31 @@ class ShareWeights(Recipe, Technique):
         return kept_weights(training.model)
 
     def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:
-        """Check that no kernel has more values than promised."""
+        """Check that no kernel has more values than promised, nor any channel of a kernel in the file.
+
+        In the file each channel may be scaled by itself, by a quantization or a normalisation that was folded in.
+        """
         import numpy as np
 
         for name, value in after.items():
             if name.rsplit("/", 1)[-1] in ("kernel", "embeddings") and value.ndim >= 2:
-                found = len(np.unique(value))
-                yield Finding(
-                    technique="share_weights",
-                    what="different values",
-                    layer=name.rsplit("/", 1)[0],
-                    promised=f"<= {self.clusters}",
-                    measured=str(found),
-                    kept=found <= self.clusters,
-                )
+                yield self._counted("different values", name.rsplit("/", 1)[0], len(np.unique(value)))
+        if file is not None:
+            from jobs.convert import kernels_in
+
+            for tensor in kernels_in(file):
+                most = max(len(np.unique(channel)) for channel in tensor.values())
+                yield self._counted("different values of a channel in the file", tensor.name, most)
+
+    def _counted(self, what: str, layer: str, found: int) -> Finding:
+        return Finding(
+            technique="share_weights",
+            what=what,
+            layer=layer,
+            promised=f"<= {self.clusters}",
+            measured=str(found),
+            kept=found <= self.clusters,
+        )
 
 
 def shared(kernel: NDArray[Any], clusters: int, initialisation: str, zeros: bool) -> NDArray[Any]:

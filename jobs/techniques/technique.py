@@ -1,7 +1,8 @@
 """What a technique is: five small functions around one idea.
 
-`legal` speaks at load time; `prepare` and `finish` surround the fine-tuning, if there is any; `lower` shapes the file;
-`promise` says afterwards whether what was promised is so. One that changes the layers themselves does so in `reshape`.
+`legal` speaks at load time; `prepare` and `finish` surround the fine-tuning, if there is any; `lower` shapes the file
+(`rework` does, once it is converted); `promise` says afterwards whether what was promised is so. One that changes the
+layers themselves does so in `reshape`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from jobs.artifacts import Finding, Rewrite
+from jobs.exporting.forms import Skipped
 from jobs.models.backbone import Backbone
 from jobs.models.model import ModelSpec
 from jobs.recipe import Recipe
@@ -49,7 +51,6 @@ class Technique(Choice):
     shapes_file: ClassVar[bool] = False  # it lowers to the file instead of changing weights
     whole: ClassVar[bool] = False  # it takes the model as it is and builds nothing around its layers
     zeroes: ClassVar[bool] = False  # it leaves weights that are zero, which what comes behind it keeps
-    shares: ClassVar[bool] = False  # it leaves kernels of few different values, which what comes behind it keeps
     reshapes: ClassVar[bool] = False  # it makes layers smaller: `reshape` comes before any fine-tuning
 
     def located(self, root: Path) -> Self:
@@ -59,6 +60,18 @@ class Technique(Choice):
     def recipe(self) -> Recipe | None:
         """Return how the model is fine-tuned: the technique itself, when it is a Recipe; None when it is not tuned."""
         return None
+
+    def most_values(self) -> int:
+        """Return how many different values it leaves a kernel at most, which what comes behind it keeps; 0: any."""
+        return 0
+
+    def calibrates(self) -> int:
+        """Return on how many training rows it sets ranges."""
+        return 0
+
+    def takes_whole(self) -> bool:
+        """Say whether it builds nothing around layers: as its class, unless its fields say otherwise."""
+        return self.whole
 
     def legal(self, before: Sequence[Technique], backbone: Backbone, strategy: Strategy) -> Iterator[str]:
         """Yield each reason why the technique cannot follow `before` on `backbone` under `strategy`."""
@@ -75,7 +88,7 @@ class Technique(Choice):
         quantizable = backbone.runtime == "litert"
         if self.shapes_file and not quantizable:
             yield f"a {kind} backbone that takes strings has no LiteRT file: use it as a teacher for distillation"
-        elif not self.whole and not backbone.compressible:
+        elif not self.takes_whole() and not backbone.compressible:
             rest = ", or quantize it whole" if quantizable else ""
             yield f"a {kind} module is a black box to TFMOT: use it as a teacher for distillation{rest}"
 
@@ -93,6 +106,14 @@ class Technique(Choice):
 
     def lower(self, converter: Any, context: Context) -> None:
         """Set the LiteRT converter's options for the technique."""
+
+    def rework(self, file: bytes, context: Context) -> bytes:
+        """Return the converted file, changed by what the converter cannot do."""
+        return file
+
+    def skips(self, model: Any, file: bytes) -> Iterator[Skipped]:
+        """Name each layer of the plain `model` that the technique left out, in training or in the file."""
+        yield from ()
 
     def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:
         """Compare weights by name before and after, and the file once there is one, with what was promised."""

@@ -33,6 +33,11 @@ class Pattern:
     groups: NDArray[np.int32] | None = None  # numbered from 0
     count: int = 0
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is anything to keep."""
+        return self.nonzero is not None or self.groups is not None
+
     @classmethod
     def of(cls, kernel: NDArray[np.float32], zeros: bool, clusters: int | None) -> Pattern:
         """Find what to keep: zeros if asked for, and shared values where there are at most `clusters` of them."""

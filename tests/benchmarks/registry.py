@@ -14,6 +14,7 @@ from tests.benchmarks.parameter_server import ParameterServer, ParameterServerTe
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.prepare_images import PrepareImages
 from tests.benchmarks.prepare_memory import PrepareMemory, PrepareMemoryNodes
+from tests.benchmarks.quantized_speed import QuantizedSpeed
 from tests.benchmarks.quickstart import Quickstart
 from tests.benchmarks.recovery import Recovery
 from tests.benchmarks.replica_uss import ReplicaUss
@@ -45,6 +46,7 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     Quickstart,
     ReplicaUss,
     ScoreSpeed,
+    QuantizedSpeed,
     SweepSequential,
     SweepStock,
     TrialOverhead,

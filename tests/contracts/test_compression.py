@@ -47,12 +47,17 @@ BACKBONES: dict[str, dict[str, Any]] = {
 TECHNIQUES: dict[str, list[dict[str, Any]]] = {
     "distill": [{"kind": "distill", "epochs": 2, "learning_rate": 0.01, "agreement": 0.3}],
     "prune": [{"kind": "prune", "sparsity": 0.7, "epochs": 1}],
-    "quantize": [{"kind": "quantize", "scheme": scheme} for scheme in ("int8", "dynamic", "float16")],
+    "quantize": [
+        *({"kind": "quantize", "scheme": scheme} for scheme in ("int8", "dynamic", "float16", "int16x8", "int4")),
+        {"kind": "quantize", "per_channel": False},
+        {"kind": "quantize", "scheme": "int8", "aware": True, "epochs": 1},
+    ],
     "share_weights": [{"kind": "share_weights", "clusters": 8, "epochs": 1}],
 }
 LARGE = {"efficientnet_b0", "mobilenet_v2", "resnet50", "resnet50_v2"}  # on images of 32 by 32; run by make soak
 QUICK = {("mobilenet_v2", "quantize", 0)}  # but for one, on which make test looks too
 REPRESENTED = {"share_weights": {"resnet"}}  # techniques that make test tries on these backbones alone
+REPRESENTED_INDICES = {("quantize", index): {"resnet"} for index in (3, 4, 5, 6)}  # as those examples of them
 
 SMALL_CNN = TEXT_CNN | {"width": 4, "filters": 4}
 STUDENTS: dict[str, dict[str, Any]] = {
@@ -77,7 +82,8 @@ def test_every_backbone_and_technique_is_under_contract() -> None:
 
 def marked(kind: str, technique: str = "quantize", index: int = 0) -> list[Any]:
     """Return the marks of a case."""
-    quick = kind in REPRESENTED.get(technique, set(BACKBONES) - LARGE) or (kind, technique, index) in QUICK
+    everywhere = REPRESENTED.get(technique, set(BACKBONES) - LARGE)
+    quick = kind in REPRESENTED_INDICES.get((technique, index), everywhere) or (kind, technique, index) in QUICK
     return [] if quick else [pytest.mark.slow]
 
 
@@ -169,10 +175,14 @@ def test_pruned_weights_are_zero_in_the_artifact(trained: Trained, tmp_path: Pat
 def test_a_quantized_image_model_takes_the_pixels_themselves(trained: Trained, tmp_path: Path) -> None:
     data, model = trained["resnet"]
     out = Folder.parse(str(tmp_path / "out"))
-    chain = [Technique.choose({"kind": "quantize", "scheme": "int8"})]
-    CompressWork(chain, Single(), model, data, out)(Single().engine(), MemoryKeeper(tmp_path))
+    chain = [Technique.choose({"kind": "quantize", "scheme": "int8", "calibration": 3})]
+    keeper = MemoryKeeper(tmp_path)
+    CompressWork(chain, Single(), model, data, out)(Single().engine(), keeper)
     runner = Classifier(Model.load(out), out.path).runner
     assert list(runner.input_types.values()) == [np.uint8]
+    (warning,) = (event["warning"] for event in keeper.events if "warning" in event)
+    assert warning.startswith("none of the 3 calibration rows is of ")
+    assert warning.endswith(": ranges may be too narrow; raise calibration")
 
 
 def test_a_quantized_model_of_pairs_takes_pixels_and_token_ids(
@@ -221,7 +231,7 @@ def test_a_model_is_not_compressed_on_rows_of_another_kind_or_other_classes(trai
             "weights cannot be pruned once the file is quantized; put prune before",
         ),
         ([{"kind": "prune"}, {"kind": "prune"}], "the chain prunes already; set one sparsity"),
-        ([{"kind": "quantize"}, {"kind": "quantize"}], "the chain quantizes already; choose one scheme"),
+        ([{"kind": "quantize", "aware": True}, {"kind": "quantize"}], "the chain quantizes already; choose one scheme"),
         (
             [{"kind": "share_weights"}, {"kind": "prune"}],
             "pruning parts weights that share a value; put prune before share_weights, which keeps zeros",

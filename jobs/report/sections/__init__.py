@@ -9,6 +9,7 @@ from jobs.report.sections.endpoint import endpoint as endpoint
 from jobs.report.sections.history import history as history
 from jobs.report.sections.origin import origin as origin
 from jobs.report.sections.precision_recall import precision_recall as precision_recall
+from jobs.report.sections.promises import forms as forms
 from jobs.report.sections.promises import promises as promises
 from jobs.report.sections.scaling import scaling as scaling
 from jobs.report.sections.search import search as search

@@ -55,6 +55,7 @@ def test_has_every_section_in_order(full: Page) -> None:
         "Precision and recall",
         "Calibration",
         "Promises",
+        "Forms of the file",
         "Endpoint",
         "Provenance",
     ]
@@ -139,6 +140,16 @@ def test_shows_promises_kept_and_broken(full: Page) -> None:
         ["quantize", "the whole model", "share in int8", "> 0.5", "0.400", "broken"],
     ]
     assert "small: 1 of 2 promises kept." in full.sections["Promises"]
+    assert full.tables["Layers left out in small"] == [["Layer", "Why"], ["norm", "LayerNorm has no scheme"]]
+
+
+def test_shows_the_forms_a_file_was_chosen_among(full: Page) -> None:
+    assert full.tables["Files of small, on 24 validation rows, one thread, row by row"][1:] == [
+        ["float32", "87.50 %", "100.00 %", "400", "200", "0.392", "138", ""],
+        ["int8", "75.00 %", "87.50 %", "100", "50", "0.392", "138", "served"],
+    ]
+    kept = "small is also kept as onnx in model.onnx, not quantized: on 64 rows its logits differ by 2e-05 at most"
+    assert f"{kept} (experimental)." in full.sections["Forms of the file"]
 
 
 def test_names_the_models_an_endpoint_serves_the_file_of(full: Page) -> None:

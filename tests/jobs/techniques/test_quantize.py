@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.convert import pixel_scales, to_litert
+from jobs.convert import kernels_in, pixel_scales, to_litert
 from jobs.runtime.inputs import as_read
 from jobs.runtime.runner import Runner
 from jobs.techniques.quantize import Quantize
@@ -79,3 +79,22 @@ def test_a_file_that_scales_its_pixels_breaks_the_promise() -> None:
     ((promised, measured, kept),) = pixel_findings(to_litert(striped(), lower))
     assert (promised, kept) == ("(1.0, 0)", False)
     assert measured.startswith("(0.38")
+
+
+def test_a_weight_that_float16_does_not_hold_breaks_the_promise() -> None:
+    weights = {"stem/kernel": np.full((3, 3), 2.0), "head/kernel": np.array([[1.0, -70_000.0]])}
+    file = to_litert(striped())
+    found = next(iter(Quantize(scheme="float16").promise({}, weights, file)))
+    assert (found.what, found.layer, found.promised, found.measured) == ("largest weight", "head", "<= 65504", "70000")
+    assert not found.kept
+
+
+@pytest.mark.parametrize(("per_channel", "scales"), [(True, 6), (False, 1)])
+def test_a_kernel_has_a_scale_for_each_output_or_one_for_all(per_channel: bool, scales: int) -> None:
+    import tf_keras as keras
+
+    image = keras.Input((8, 8, 1), name="image")
+    model = keras.Model(image, keras.layers.Dense(6)(keras.layers.Flatten()(keras.layers.Conv2D(6, 3)(image))))
+    context = Context([], "image", calibration=lambda count: as_read(dark()))
+    file = to_litert(model, lambda converter: Quantize(per_channel=per_channel).lower(converter, context))
+    assert [tensor.scales for tensor in kernels_in(file)] == [scales, scales]

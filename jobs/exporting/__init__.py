@@ -1,0 +1,1 @@
+"""Files in forms that the LiteRT converter does not make."""
