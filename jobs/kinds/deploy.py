@@ -14,13 +14,19 @@ from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import SERVABLE, UNSERVABLE, Endpoint, Model, Report
 from jobs.job import Inputs, Job, Output
+from jobs.serving.canary import Canary
+from jobs.serving.keys import HashedKey, Key
+from jobs.serving.limits import Limits
 from jobs.spec import INCIDENTAL, Path, Ref
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Deploy(Job):
-    """Serve a model over HTTP; done once a real request got the answer the file gives offline.
+    """Serve a model over HTTP and gRPC; done once a real request got the answer the file gives offline.
 
-    On a long-lived cluster the application stays; on one the run started itself, it ends with the run.
+    On a long-lived cluster the application stays; on one the run started itself, it ends with the run. Where it serves
+    another version, the new one is first tried in a replica of its own, then gets its requests as `canary` says.
     """
 
     job: Literal["deploy"] = "deploy"
@@ -36,11 +42,36 @@ class Deploy(Job):
     ] = None
     host: Annotated[str, INCIDENTAL, Field(description="Address to listen on")] = "127.0.0.1"
     port: Annotated[int, INCIDENTAL, Field(ge=0, le=65535, description="0 takes a free one")] = 8000
+    route: Annotated[
+        str, INCIDENTAL, Field(pattern=r"^/([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$", description="Path it answers under")
+    ] = "/"
+    grpc_port: Annotated[
+        int | None, INCIDENTAL, Field(ge=1, le=65535, description="Of the Open Inference Protocol over gRPC; none: off")
+    ] = None
+    keys: Annotated[
+        list[Key], INCIDENTAL, Field(description="Keys that requests may carry; none: this machine only")
+    ] = []
+    keys_file: Annotated[str | None, INCIDENTAL, Field(description="File of hashed keys, a line each")] = None
+    limits: Annotated[Limits, INCIDENTAL, Field(description="What requests may ask for")] = Limits()
+    canary: Annotated[
+        Canary | None, INCIDENTAL, Field(description="How a new version gets its requests; none: all at once")
+    ] = None
+    slower: Annotated[
+        float, INCIDENTAL, Field(ge=1, le=1000, description="Times a golden row may take what the old version takes")
+    ] = 2.0
+    golden_ms: Annotated[
+        float | None, INCIDENTAL, Field(gt=0, description="Most milliseconds a new version may take for a golden row")
+    ] = None
     replicas: Annotated[int, INCIDENTAL, Field(ge=1, le=1000)] = 1
     cpus_per_replica: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
 
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
-        """Refuse a model that replicas cannot run, and a threshold given twice or by a step that chooses none."""
+        """Refuse an open door, a model replicas cannot run, a threshold given twice or by a step that chooses none."""
+        if self.host not in LOOPBACK and not self.keys and self.keys_file is None:
+            yield ("host",), f"{self.host} is reached from other machines: set keys or keys_file"
+        names = [key.name for key in self.keys]
+        if len(names) != len(set(names)):
+            yield ("keys",), "two keys have one name"
         spec = steps[self.model].model_spec(steps) if self.model in steps else None
         if spec is not None and spec.backbone.runtime != "litert":
             yield ("model",), f"'{self.model}' {UNSERVABLE}; {SERVABLE}"
@@ -66,7 +97,7 @@ class Deploy(Job):
 
         endpoint = Endpoint.load(made)
         try:
-            with urllib.request.urlopen(f"{endpoint.url}/v1/model", timeout=5) as answer:
+            with urllib.request.urlopen(f"{endpoint.url}/health", timeout=5) as answer:
                 version = json.load(answer).get("version")
         except (OSError, ValueError):
             return f"nothing answers at {endpoint.url}"
@@ -84,11 +115,27 @@ class Deploy(Job):
             replicas=self.replicas,
             cpus=self.cpus_per_replica,
             reject_below=self._threshold(inputs),
+            route=self.route,
+            grpc_port=self.grpc_port,
+            keys=self._keys(),
+            limits=self.limits,
+            canary=self.canary,
+            slower=self.slower,
+            golden_ms=self.golden_ms,
         )
         facts = run_remote(
             deploy, inputs[self.model].folder, place, resources=Resources(), tell=out.tell, stop=out.stop
         )
         return Endpoint.model_validate(facts)
+
+    def _keys(self) -> list[HashedKey]:
+        """Return the keys as hashes: what is secret does not leave this process."""
+        from pathlib import Path as FilePath
+
+        from jobs.serving.keys import hashed_key, read_keys
+
+        kept = [] if self.keys_file is None else read_keys(FilePath(self.keys_file))
+        return [*map(hashed_key, self.keys), *kept]
 
     def _threshold(self, inputs: Inputs) -> float | None:
         if self.reject_by is None:

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from cluster.errors import RequestError
 from jobs.artifacts import Model
 from jobs.data.preparing import preparer
 from jobs.data.rows import Pair
+from jobs.runtime.inputs import Inputs
 from jobs.runtime.runner import Runner
 
 GOLDEN = "golden.json"
@@ -42,16 +45,22 @@ class Classifier:
 
         BadRow says what is wrong with one.
         """
+        rows = self.prepared(items)
+        return [self.answer(row, top) for row in self.runner.probabilities(rows, self.model.temperature)]
+
+    def prepared(self, items: list[Raw]) -> Inputs:
+        """Return the rows of texts, encoded images or pairs as the file takes them; BadRow says what is wrong."""
         wanted, called = ASKED[self.modality]
         for item in items:
             if not isinstance(item, wanted):
                 raise RequestError("the model", f"was given {_called(item)}", called)
-        answers = []
-        for row in self.runner.probabilities(self._prepare(items), self.model.temperature):
-            best = [(self.model.classes[i], float(row[i])) for i in row.argsort()[::-1][:top]]
-            labels = [{"label": label, "probability": p} for label, p in best]
-            answers.append({**labels[0], **self._rejection(labels[0]), "top": labels})
-        return answers
+        return self._prepare(items)
+
+    def answer(self, probabilities: NDArray[Any], top: int = 3) -> dict[str, Any]:
+        """Return the label, its probability and the `top` labels of one row's probabilities `float32[classes]`."""
+        best = [(self.model.classes[i], float(probabilities[i])) for i in probabilities.argsort()[::-1][:top]]
+        labels = [{"label": label, "probability": p} for label, p in best]
+        return {**labels[0], **self._rejection(labels[0]), "top": labels}
 
     def _rejection(self, best: dict[str, Any]) -> dict[str, Any]:
         """Return what overrides an answer where answers may be rejected."""

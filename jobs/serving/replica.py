@@ -1,63 +1,110 @@
-"""A replica of the Serve application: loads a Model artifact, checks its file, and answers requests."""
+"""A replica of the Serve application: holds versions of a model, answers HTTP and gRPC, and is steered while it runs.
+
+It runs LiteRT only. Serve's `user_config` says what to hold (`plan.py`); the first is loaded before the replica is
+ready, later ones while it goes on answering.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
+import time
+from collections.abc import Mapping
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-
-from cluster.errors import EspalierError, StepError
-from cluster.folder import Folder
-from jobs.artifacts import Model
-from jobs.data.rows import BadRow
-from jobs.runtime.classifier import Classifier
-from jobs.serving.http import Refused, items_of, read_body
+from jobs.runtime.classifier import Raw
+from jobs.serving.app import App
+from jobs.serving.guard import Guard
+from jobs.serving.keys import KeyRing
+from jobs.serving.plan import Asked, Plan
+from jobs.serving.roster import Roster
 
 
 class Replica:
-    """Answers `POST /v1/classify`, `GET /v1/model` and `GET /health`."""
+    """What Serve makes once a process; `plan` is a Plan as JSON values, which `reconfigure` may replace."""
 
-    def __init__(self, name: str, folder: str, sha256: str, reject_below: float | None = None) -> None:
-        place = Folder.parse(folder)
-        model = Model.load(place)
-        path = place.fetch()
-        found = hashlib.sha256((path / model.served).read_bytes()).hexdigest()
-        if found != sha256:
-            raise StepError(f"{place}/{model.served}", f"has SHA-256 {found[:12]}…", f"{sha256[:12]}…")
-        self.name, self.sha256 = name, sha256
-        self.classifier = Classifier(model, path, reject_below=reject_below)
+    def __init__(self, plan: Mapping[str, Any], host: str = "127.0.0.1", grpc_port: int | None = None) -> None:
+        first = Plan.model_validate(plan)
+        self.observers = observers(first)
+        self.roster = Roster(first, self.observers)
+        self.guard = Guard(first.limits, KeyRing(first.keys), own_addresses())
+        self.app = App(self.roster, self.guard, self.observers)
+        self._host, self._grpc_port = host, grpc_port
+        self.roster.load(first)
 
-    async def __call__(self, request: Request) -> JSONResponse:
-        """Answer one request."""
-        try:
-            return await self._answer(request)
-        except Refused as refusal:
-            return JSONResponse({"error": refusal.reason}, refusal.status)
-        except (BadRow, EspalierError) as error:
-            return JSONResponse({"error": str(error)}, 422)
+    def __serve_build_asgi_app__(self) -> App:
+        """Return what answers HTTP."""
+        return self.app
 
-    async def _answer(self, request: Request) -> JSONResponse:
-        place = (request.method, request.url.path.removeprefix(request.scope.get("root_path", "")))
-        if place == ("GET", "/health"):
-            return JSONResponse({"status": "ok"})
-        if place == ("GET", "/v1/model"):
-            return JSONResponse(self.card())
-        if place != ("POST", "/v1/classify"):
-            raise Refused(404, "ask POST /v1/classify, GET /v1/model or GET /health")
-        body = await read_body(request.headers, request.stream())
-        items = items_of(request.headers.get("content-type", ""), body)
-        predictions = await asyncio.to_thread(self.classifier.classify, items)
-        return JSONResponse({"model": self.name, "version": self.sha256[:12], "predictions": predictions})
+    async def reconfigure(self, plan: Mapping[str, Any]) -> None:
+        """Load what the plan has more, then follow it."""
+        asked = Plan.model_validate(plan)
+        await asyncio.to_thread(self.roster.load, asked)
+        self.guard.limits, self.guard.keys = asked.limits, KeyRing(asked.keys)
+        self.roster.follow(asked)
+        if self._grpc_port is not None:
+            await self._listen(self._grpc_port)
 
-    def card(self) -> dict[str, Any]:
-        """Return what is known of the model that answers, and the process it answers in."""
-        model = self.classifier.model
-        facts = model.model_dump(
-            mode="json", include={"classes", "preprocess", "chain", "parameters", "size_bytes", "temperature"}
-        )
-        facts["reject_below"] = self.classifier.reject_below
-        return {"model": self.name, "version": self.sha256[:12], "process": os.getpid(), **facts}
+    async def _listen(self, port: int) -> None:
+        """Answer gRPC too, from the loop that answers HTTP."""
+        from jobs.serving.rpc.service import GRACE_S, listen
+
+        server = await listen(self.app, self._host, port)
+        self._grpc_port = None
+
+        async def close() -> None:
+            await server.stop(GRACE_S)
+
+        self.app.closing.append(close)
+
+    async def load(self, asked: Mapping[str, Any]) -> float:
+        """Load one more version, which answers nothing yet; return the seconds it took."""
+        version = Asked.model_validate(asked)
+        await asyncio.to_thread(self.roster.load, self.roster.plan.holding(version))
+        return self.roster.versions[version.version].load_seconds
+
+    async def steer(self, plan: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer by another plan from now on: what `reconfigure` does, but asked of all replicas at once."""
+        await self.reconfigure(plan)
+        return self.state()
+
+    async def tried(self, version: str) -> list[dict[str, Any]]:
+        """Return what a version says of each golden row, one after the other, with the seconds each took."""
+        held = self.roster.chosen(version)
+        answers = []
+        for item in held.golden:
+            begun = time.perf_counter()
+            answer = await one(held, item)
+            answers.append({"answer": answer, "seconds": time.perf_counter() - begun})
+        return answers
+
+    def state(self) -> dict[str, Any]:
+        """Return what it holds and how each version did."""
+        return {"process": os.getpid(), "plan": self.roster.plan.model_dump(mode="json"), **self.roster.facts()}
+
+
+async def one(version: Any, item: Raw) -> dict[str, Any]:
+    """Return a version's answer to one item that can be prepared."""
+    wrong, probabilities = await version.each_of([item])
+    assert probabilities is not None, wrong
+    answer: dict[str, Any] = version.classifier.answer(probabilities[0])
+    return answer
+
+
+def own_addresses() -> frozenset[str]:
+    """Return the addresses by which this node's processes reach one another."""
+    import ray
+
+    return frozenset({ray.util.get_node_ip_address()}) if ray.is_initialized() else frozenset()
+
+
+def observers(plan: Plan) -> list[Any]:
+    """Return who is told of what this replica answers."""
+    return []
+
+
+def deployment() -> Any:
+    """Return the replica as Serve's ingress: its application is spoken to directly, without a hop."""
+    from ray import serve
+
+    return serve.ingress()(Replica)

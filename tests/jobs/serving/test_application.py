@@ -19,24 +19,11 @@ from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Endpoint, Model
 from jobs.kinds.deploy import Deploy
-from jobs.models.model import ModelSpec
-from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier, golden_rows
-from jobs.strategies import Single
-from jobs.training import TrainWork
-from tests.rig import TINY, MemoryKeeper
+from tests.jobs.serving.conftest import app_of, asked
+from tests.jobs.serving.conftest import ask as ask_app
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def model(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    root = tmp_path_factory.mktemp("served")
-    out = Folder.parse(str(root / "model"))
-    spec = ModelSpec.model_validate({"backbone": TINY})
-    work = TrainWork(spec, TrainRecipe(epochs=1, batch_size=64, learning_rate=0.01), Single(), digits, out)
-    work(Single().engine(), MemoryKeeper(root))
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +62,7 @@ def test_the_endpoint_answers_what_the_file_answers_offline(facts: dict[str, Any
     [
         ("GET", "/health", None, "", 200),
         ("GET", "/v1/model", None, "", 200),
-        ("GET", "/v1/classify", None, "", 404),
+        ("GET", "/v1/classify", None, "", 405),
         ("GET", "/../../etc/passwd", None, "", 404),
         ("POST", "/v1/classify", b"not an image", "image/png", 422),
         ("POST", "/v1/classify", b"", "image/png", 422),
@@ -121,17 +108,19 @@ def test_an_endpoint_that_is_gone_is_not_reused(facts: dict[str, Any], tmp_path:
     assert job.gone(made) == "nothing answers at http://127.0.0.1:9/tried"
 
 
-def test_a_file_that_changed_is_not_served(ray_cluster: None, model: Folder) -> None:
-    from jobs.serving.replica import Replica
-
+def test_a_file_that_changed_is_not_served(model: Folder) -> None:
+    changed = asked(model).model_copy(update={"sha256": "0" * 64})
     with pytest.raises(StepError, match=r"model\.tflite: has SHA-256 [0-9a-f]{12}…, wanted 000000000000…"):
-        Replica("tried", str(model), "0" * 64)
+        app_of(changed)
+    changed = asked(model).model_copy(update={"files": {"artifact.json": "0" * 64}})
+    with pytest.raises(StepError, match=r"artifact\.json: has SHA-256 [0-9a-f]{12}…, wanted 000000000000…"):
+        app_of(changed)
 
 
-def test_a_replica_that_is_not_sure_enough_gives_no_label(ray_cluster: None, model: Folder) -> None:
-    from jobs.serving.replica import Replica
-
-    replica = Replica("tried", str(model), model.sha256("model.tflite"), reject_below=1.0)
-    assert replica.card()["reject_below"] == 1.0
-    answers = replica.classifier.classify(golden_rows(model.path))
-    assert [(answer["label"], answer["rejected"]) for answer in answers] == [(None, True)] * len(answers)
+def test_a_version_that_is_not_sure_enough_gives_no_label(model: Folder) -> None:
+    app = app_of(asked(model).model_copy(update={"reject_below": 1.0}))
+    assert ask_app(app, "GET", "/v1/models/digits").json["reject_below"] == 1.0
+    for row in golden_rows(model.path):
+        assert isinstance(row, bytes)
+        (answer,) = ask_app(app, "POST", "/v1/classify", row, "image/png").json["predictions"]
+        assert (answer["label"], answer["rejected"]) == (None, True)

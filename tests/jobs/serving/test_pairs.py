@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.requests import Request
 
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Model
@@ -20,9 +18,11 @@ from jobs.models.model import ModelSpec, build, weights_of
 from jobs.product import Product, golden_of, write_model
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.scoring.scorer import Scorer
-from jobs.serving.replica import Replica
+from jobs.serving.app import App
 from jobs.strategies import Single
 from tests.jobs.data.making import pair_table
+from tests.jobs.serving.conftest import app_of, asked
+from tests.jobs.serving.conftest import ask as ask_app
 from tests.pipelines.commands.conftest import Espalier, espalier  # noqa: F401  a fixture
 from tests.rig import TINY
 
@@ -44,8 +44,8 @@ def model(pairs: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture(scope="module")
-def replica(model: Folder) -> Replica:
-    return Replica("pairs", str(model), model.sha256("model.tflite"))
+def app(model: Folder) -> App:
+    return app_of(asked(model), name="pairs")
 
 
 @pytest.fixture(scope="module")
@@ -55,34 +55,29 @@ def pair(model: Folder) -> Pair:
     return found
 
 
-def ask(replica: Replica, body: bytes, kind: str = "application/json") -> tuple[int, Any]:
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    scope = {"type": "http", "method": "POST", "path": "/v1/classify", "query_string": b"", "root_path": ""}
-    scope["headers"] = [(b"content-type", kind.encode())]
-    answer = asyncio.run(replica(Request(scope, receive)))
-    return answer.status_code, json.loads(bytes(answer.body))
+def ask(app: App, body: bytes, kind: str = "application/json") -> tuple[int, Any]:
+    answer = ask_app(app, "POST", "/v1/classify", body, kind)
+    return answer.status, answer.json
 
 
 def body_of(image: bytes, text: str) -> bytes:
     return json.dumps({"image": base64.b64encode(image).decode(), "text": text}).encode()
 
 
-def test_a_replica_answers_what_the_file_answers_offline(replica: Replica, model: Folder, pair: Pair) -> None:
-    status, answer = ask(replica, body_of(pair.image, pair.text))
+def test_an_application_answers_what_the_file_answers_offline(app: App, model: Folder, pair: Pair) -> None:
+    status, answer = ask(app, body_of(pair.image, pair.text))
     assert (status, answer["predictions"]) == (200, Classifier(Model.load(model), model.path).classify([pair]))
-    other = ask(replica, body_of(pair.image, "something else entirely"))[1]
+    other = ask(app, body_of(pair.image, "something else entirely"))[1]
     assert other["predictions"] != answer["predictions"]
 
 
-def test_a_request_that_lacks_a_part_is_told_so(replica: Replica, pair: Pair) -> None:
+def test_a_request_that_lacks_a_part_is_told_so(app: App, pair: Pair) -> None:
     wanted = "wanted an image and a text"
-    assert ask(replica, b'{"text": "a"}') == (422, {"error": f"the model: was given a text, {wanted}"})
-    assert ask(replica, pair.image, "image/png") == (422, {"error": f"the model: was given an image, {wanted}"})
-    assert ask(replica, body_of(pair.image, " ")) == (422, {"error": "has a text that is empty"})
-    assert ask(replica, body_of(pair.image[:-30], "a")) == (422, {"error": "has an image that is truncated or corrupt"})
-    assert ask(replica, body_of(b"", "a")) == (422, {"error": "has an image that is empty"})
+    assert ask(app, b'{"text": "a"}') == (422, {"error": f"the model: was given a text, {wanted}"})
+    assert ask(app, pair.image, "image/png") == (422, {"error": f"the model: was given an image, {wanted}"})
+    assert ask(app, body_of(pair.image, " ")) == (422, {"error": "has a text that is empty"})
+    assert ask(app, body_of(pair.image[:-30], "a")) == (422, {"error": "has an image that is truncated or corrupt"})
+    assert ask(app, body_of(b"", "a")) == (422, {"error": "has an image that is empty"})
 
 
 def test_predict_takes_the_image_and_its_text(

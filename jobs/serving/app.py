@@ -1,0 +1,209 @@
+"""The application a replica answers HTTP with: which path is whose, the guard before all, and what is seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from jobs.serving import classify, open_inference
+from jobs.serving.guard import Guard
+from jobs.serving.messages import Receive, Request, Response, Scope, Send, as_json, refusal, respond
+from jobs.serving.observing import Observer, Seen
+from jobs.serving.openapi import document, page
+from jobs.serving.refused import Refused
+from jobs.serving.roster import Roster
+from jobs.serving.tensors import infer
+from jobs.serving.version import Version
+
+Handler = Callable[["App", Request], Awaitable[Response]]
+MODEL = re.compile(r"/(v[12])/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer))?")
+IDENTITY = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+FAILED = Refused(500, "the model failed; its log says how")
+log = logging.getLogger("ray.serve")
+
+
+class App:
+    """An ASGI application. `routes` holds what answers a (method, path); those `open` need no key."""
+
+    def __init__(self, roster: Roster, guard: Guard, observers: Sequence[Observer] = ()) -> None:
+        self.roster, self.guard, self.observers = roster, guard, observers
+        self.routes: dict[tuple[str, str], Handler] = dict(ROUTES)
+        self.open = set(OPEN)
+        self.closing: list[Callable[[], Awaitable[None]]] = []  # what ends with the replica
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every failure has a status and a reason."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1003})
+            return
+        begun = time.perf_counter()
+        request = _request(scope, receive)
+        response = await self._answered(request)
+        await respond(send, request, response)
+        if self.observers:
+            route, seconds = request.route or "none", time.perf_counter() - begun
+            self.observe(
+                Seen("http", route, response.status, seconds, request.rows, request.version, request.key, request.id)
+            )
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                for close in self.closing:
+                    await close()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async def _answered(self, request: Request) -> Response:
+        try:
+            handler = self._handler(request)
+            if request.route in self.open:
+                return await handler(self, request)
+            with self.guard.admitted(request.headers.get(b"authorization"), request.peer) as request.key:
+                async with asyncio.timeout(self.guard.limits.seconds):
+                    return await handler(self, request)
+        except Refused as refused:
+            return refusal(refused)
+        except TimeoutError:
+            return refusal(Refused(408, f"the request took longer than {self.guard.limits.seconds:g} s"))
+        except Exception:
+            log.exception("request %s to %s failed", request.id, request.route)
+            return refusal(FAILED)
+
+    def _handler(self, request: Request) -> Handler:
+        """Return what answers the request; Refused(404 or 405)."""
+        method = "GET" if request.method == "HEAD" else request.method
+        found = self.routes.get((method, request.path))
+        if found is not None:
+            request.route = request.path
+            return found
+        place = MODEL.fullmatch(request.path)
+        if place is None:
+            if any(path == request.path for _, path in self.routes):
+                raise Refused(405, f"{request.path} is not for {request.method[:16]}")
+            raise Refused(404, "there is nothing here: see /docs")
+        kind, name, version, act = place.groups()
+        request.route = f"/{kind}/models/{{name}}{'/versions/{version}' if version else ''}{f'/{act}' if act else ''}"
+        if method != ("POST" if act == "infer" else "GET"):
+            raise Refused(405, f"{request.route} is not for {request.method[:16]}")
+        if name != self.roster.plan.model:
+            raise Refused(404, f"there is no model {name[:64]}")
+        request.version = version or ""
+        return _card if kind == "v1" and act is None else ACTS.get((kind, act), _nothing)
+
+    def predicted(self, version: str, items: Sequence[Any], probabilities: Any) -> None:
+        """Let those who observe know what a version said."""
+        for observer in self.observers:
+            observer.predicted(version, items, probabilities)
+
+    def observe(self, seen: Seen) -> None:
+        """Let those who observe know of a request."""
+        for observer in self.observers:
+            observer.seen(seen)
+
+
+def _request(scope: Scope, receive: Receive) -> Request:
+    root = scope.get("root_path", "")
+    headers = dict(scope["headers"])
+    client = scope.get("client")
+    request = Request(
+        scope["method"], scope["path"].removeprefix(root) or "/", headers, client[0] if client else None, receive
+    )
+    given = headers.get(b"x-request-id", b"")
+    request.id = given.decode() if IDENTITY.fullmatch(given) else uuid.uuid4().hex
+    return request
+
+
+async def _classify(app: App, request: Request) -> Response:
+    body = await request.body(app.guard)
+    question = classify.question_of(request.header(b"content-type"), body, app.guard.limits)
+    request.rows = len(question.items)
+
+    def ask(version: Version) -> Awaitable[list[dict[str, Any]]]:
+        return classify.answer(version, question, app.predicted)
+
+    version, predictions = await app.roster.answered("", ask)
+    request.version = version.name
+    return as_json({"model": app.roster.plan.model, "version": version.name, "predictions": predictions})
+
+
+async def _infer(app: App, request: Request) -> Response:
+    body = await request.body(app.guard)
+    wanted = open_inference.read(body, request.header(open_inference.HEADER), app.guard.limits)
+    version, outputs = await app.roster.answered(
+        request.version, lambda version: infer(version, wanted.asked, app.predicted)
+    )
+    request.version, request.rows = version.name, len(next(iter(outputs.values())))
+    return open_inference.written(app.roster.plan.model, version, wanted, outputs)
+
+
+async def _metadata(app: App, request: Request) -> Response:
+    version = app.roster.chosen(request.version)
+    return as_json(open_inference.metadata(app.roster.plan.model, version, list(app.roster.versions)))
+
+
+async def _model_ready(app: App, request: Request) -> Response:
+    app.roster.chosen(request.version)
+    return as_json({"name": app.roster.plan.model, "ready": True})
+
+
+async def _card(app: App, request: Request) -> Response:
+    return as_json(app.roster.card(request.version))
+
+
+async def _server(app: App, request: Request) -> Response:
+    return as_json(open_inference.server())
+
+
+async def _live_now(app: App, request: Request) -> Response:
+    return as_json({"live": True})
+
+
+async def _ready(app: App, request: Request) -> Response:
+    app.roster.chosen()
+    return as_json({"ready": True})
+
+
+async def _health(app: App, request: Request) -> Response:
+    serving = app.roster.plan.serving()
+    return as_json({"status": "ok", "version": serving.version if serving else None})
+
+
+async def _openapi(app: App, request: Request) -> Response:
+    return as_json(document(app.roster.plan.model, app.guard))
+
+
+async def _docs(app: App, request: Request) -> Response:
+    return page(app.roster.plan.model, app.guard)
+
+
+async def _nothing(app: App, request: Request) -> Response:
+    raise Refused(404, "there is nothing here: see /docs")
+
+
+ROUTES: dict[tuple[str, str], Handler] = {
+    ("POST", "/v1/classify"): _classify,
+    ("GET", "/v1/model"): _card,
+    ("GET", "/v2"): _server,
+    ("GET", "/v2/health/live"): _live_now,
+    ("GET", "/v2/health/ready"): _ready,
+    ("GET", "/health"): _health,
+    ("GET", "/openapi.json"): _openapi,
+    ("GET", "/docs"): _docs,
+}
+ACTS: dict[tuple[str, str | None], Handler] = {
+    ("v2", None): _metadata,
+    ("v2", "ready"): _model_ready,
+    ("v2", "infer"): _infer,
+}
+OPEN = ("/v2/health/live", "/v2/health/ready", "/health", "/openapi.json", "/docs")

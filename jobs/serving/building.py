@@ -1,0 +1,37 @@
+"""What Serve imports to make the application: `jobs.serving.building:build`, whose annotation it reads as a class."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Arguments(BaseModel):
+    """The arguments of the Serve configuration: the model's name, and where gRPC is listened to, if it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    host: str = "127.0.0.1"
+    grpc_port: int | None = None
+
+
+def build(arguments: Arguments) -> Any:
+    """Return the application; its one deployment gets the rest, as a plan, by `user_config`."""
+    return bound(arguments, cpus=1)
+
+
+def bound(arguments: Arguments, cpus: float) -> Any:
+    """Return the application with replicas that hold so many CPUs unless Serve's configuration says otherwise."""
+    from ray import serve
+
+    from jobs.serving.controlling import DEPLOYMENT
+    from jobs.serving.replica import deployment
+
+    made = serve.deployment(
+        deployment(),
+        name=DEPLOYMENT,
+        ray_actor_options={"num_cpus": cpus},
+        max_surge_percent=100,
+        health_check_timeout_s=10,
+    )
+    return made.bind({"model": arguments.model}, arguments.host, arguments.grpc_port)

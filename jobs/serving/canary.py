@@ -1,0 +1,86 @@
+"""Whether a candidate may have more requests, or none: pure decisions on what was counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from jobs.spec import Spec
+
+SLACK_MS = 2.0  # of p99, which the processes beside it move by as much
+LONGEST = 3  # times `seconds` that a stage waits for requests
+
+
+class Canary(Spec):
+    """How a new version gets its requests: a share of them for a while, then more, then all.
+
+    It is rolled back, with the reason, as soon as too many of its requests fail, its p99 is too slow compared with the
+    other version's of the same time, or a golden row is answered otherwise than offline.
+    """
+
+    shares: Annotated[
+        list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1, max_length=10, description="One a stage")
+    ] = [0.1, 0.5]
+    seconds: Annotated[float, Field(gt=0, le=86_400, description="Of a stage, at least")] = 30.0
+    requests: Annotated[
+        int, Field(ge=0, le=100_000, description="Of the candidate in a stage, waited for three times as long at most")
+    ] = 50
+    error_share: Annotated[float, Field(ge=0, le=1, description="Of the candidate's requests that may fail")] = 0.01
+    slower: Annotated[float, Field(ge=1, le=100, description="Times its p99 may be the other's")] = 2.0
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How one version did on all replicas in a stage."""
+
+    requests: int
+    errors: int
+    seconds_ms: Sequence[float]
+
+    @property
+    def p99_ms(self) -> float | None:
+        """The 99th percentile, None of fewer than ten."""
+        if len(self.seconds_ms) < 10:
+            return None
+        ordered = sorted(self.seconds_ms)
+        return ordered[min(len(ordered) - 1, math.ceil(0.99 * len(ordered)) - 1)]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, and why."""
+
+    what: Literal["wait", "go on", "roll back"]
+    reason: str = ""
+
+
+def counted(states: Sequence[Mapping[str, Any]], version: str, before: Counted | None = None) -> Counted:
+    """Return how a version did since `before`, over the replicas' states."""
+    tallies = [state["versions"][version] for state in states if version in state["versions"]]
+    requests, errors = (sum(tally[name] for tally in tallies) for name in ("requests", "errors"))
+    latest = [ms for tally in tallies for ms in tally["latest_ms"]]
+    if before is None:
+        return Counted(requests, errors, latest)
+    new = max(0, requests - before.requests)
+    return Counted(new, max(0, errors - before.errors), latest[-new:] if new else [])
+
+
+def decide(canary: Canary, elapsed: float, candidate: Counted, other: Counted, tripped: Sequence[str] = ()) -> Decision:
+    """Return what to do with a candidate `elapsed` seconds into a stage."""
+    if tripped:
+        return Decision("roll back", tripped[0])
+    if candidate.errors > canary.error_share * max(candidate.requests, 1):
+        return Decision("roll back", f"{candidate.errors} of {candidate.requests} requests failed")
+    ours, theirs = candidate.p99_ms, other.p99_ms
+    enough = candidate.requests >= max(canary.requests, 10)
+    if enough and ours is not None and theirs is not None and ours > canary.slower * theirs + SLACK_MS:
+        return Decision("roll back", f"p99 is {ours:.2f} ms, over {canary.slower:g} times the other's {theirs:.2f} ms")
+    if elapsed < canary.seconds:
+        return Decision("wait")
+    if candidate.requests < canary.requests and elapsed < LONGEST * canary.seconds:
+        return Decision("wait")
+    return Decision("go on", f"{candidate.requests} requests in {elapsed:.0f} s")

@@ -1,0 +1,76 @@
+"""What a replica is to serve: the versions it holds, what share of requests each answers, limits and keys.
+
+It travels as Serve's `user_config`: replicas that start read it, those that run are changed without a restart. It holds
+no secret: keys are hashes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from jobs.serving.keys import HashedKey
+from jobs.serving.limits import Limits
+from jobs.spec import Spec
+
+KEPT_EVENTS = 50
+SHOWN = 12  # characters of a SHA-256 that name a version
+
+
+class Asked(Spec):
+    """One version: where its artifact lies, what its files' SHA-256 are, and its share of requests."""
+
+    folder: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of the file that is served
+    files: dict[str, str] = {}  # SHA-256 of the others that answers depend on
+    reject_below: float | None = None
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @property
+    def version(self) -> str:
+        """The name of the version: the beginning of its file's SHA-256."""
+        return self.sha256[:SHOWN]
+
+
+class Event(Spec):
+    """What was done with a version, when, and why."""
+
+    at: str
+    what: str  # deployed, canary, promoted, rolled back, refused
+    version: str
+    reason: str = ""
+    facts: dict[str, Any] = {}
+
+
+class Plan(Spec):
+    """All of it. The weights of `versions` sum to 1; one of weight 0 is kept to go back to."""
+
+    model: str
+    versions: list[Asked] = []
+    limits: Limits = Limits()
+    keys: list[HashedKey] = []
+    threads: int = 1
+    history: list[Event] = []
+
+    def serving(self) -> Asked | None:
+        """Return the version most requests go to; None where there is none."""
+        return max(self.versions, key=lambda asked: asked.weight, default=None)
+
+    def asked(self, version: str) -> Asked | None:
+        """Return the version of this name."""
+        return next((asked for asked in self.versions if asked.version == version), None)
+
+    def weighing(self, weights: dict[str, float]) -> Plan:
+        """Return the plan with these shares by version; those not named get none."""
+        versions = [one.model_copy(update={"weight": weights.get(one.version, 0.0)}) for one in self.versions]
+        return self.model_copy(update={"versions": versions})
+
+    def holding(self, asked: Asked) -> Plan:
+        """Return the plan with one more version, in place of one of the same name."""
+        others = [one for one in self.versions if one.version != asked.version]
+        return self.model_copy(update={"versions": [*others, asked]})
+
+    def noting(self, event: Event) -> Plan:
+        """Return the plan with one more event."""
+        return self.model_copy(update={"history": [*self.history, event][-KEPT_EVENTS:]})

@@ -1,0 +1,183 @@
+"""Brings a version to all requests, or back to none: its gate, its canary, its promotion, each with its reason."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cluster.errors import EspalierError, StepError
+from jobs.serving.canary import Canary, Decision, counted, decide
+from jobs.serving.controlling import REPLY_S, Control
+from jobs.serving.keys import HashedKey
+from jobs.serving.plan import Asked, Event, Plan
+
+if TYPE_CHECKING:
+    from jobs.serving.application import Place
+
+Tell = Callable[[dict[str, Any]], None]
+SLACK_S = 0.001  # between medians of golden rows: less says nothing
+LOOK_S = 0.25  # between two looks at a canary
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A version and what its file answers to each golden row offline."""
+
+    asked: Asked
+    offline: list[dict[str, Any]]
+
+    def wrong(self, tried: list[dict[str, Any]]) -> str:
+        """Say which golden row is answered otherwise; empty when none is."""
+        for row, (found, wanted) in enumerate(zip(tried, self.offline, strict=True)):
+            if found["answer"] != wanted:
+                return f"golden row {row} is answered {found['answer']['top'][:1]}, offline {wanted['top'][:1]}"
+        return ""
+
+
+def place_first(control: Control, place: Place, candidate: Candidate, key: HashedKey) -> str:
+    """Start the application with its first version; StepError when it answers golden rows otherwise than offline."""
+    asked = candidate.asked.model_copy(update={"weight": 1.0})
+    plan = Plan(model=place.application, versions=[asked], limits=place.limits, keys=_keys(place, key))
+    plan = plan.model_copy(update={"threads": _threads(place)})
+    control.apply(place, plan.noting(event("deployed", asked, "the first version")))
+    for tried in control.tell_all("tried", asked.version):
+        if reason := candidate.wrong(tried):
+            raise StepError(place.application, reason)
+    return "deployed"
+
+
+def replace(control: Control, place: Place, candidate: Candidate, tell: Tell, key: HashedKey) -> str:
+    """Put a version in the place of the one that answers; StepError, with the reason noted, when it is refused."""
+    plan = control.plan().model_copy(update={"limits": place.limits, "keys": _keys(place, key)})
+    serving = plan.serving()
+    assert serving is not None, "what runs serves a version"
+    if serving.version == candidate.asked.version:
+        asked = candidate.asked.model_copy(update={"weight": 1.0})
+        steer(control, plan.holding(asked).weighing({asked.version: 1.0}).noting(event("deployed", asked, "again")))
+        return "serves already"
+    try:
+        seconds = gate(place, candidate, serving)
+    except EspalierError as error:
+        steer(control, plan.noting(event("refused", candidate.asked, str(error))))
+        raise
+    tell({"candidate": candidate.asked.version, "golden_ms": round(seconds * 1000, 3)})
+    control.tell_all("load", candidate.asked.model_dump(mode="json"))
+    plan = plan.holding(serving).holding(candidate.asked)
+    if place.canary is not None:
+        plan = _stages(control, place.canary, plan, candidate, serving, tell)
+    asked = candidate.asked
+    plan = plan.model_copy(update={"versions": [serving, asked]}).weighing({asked.version: 1.0})
+    steer(control, plan.noting(event("promoted", asked, f"in place of {serving.version}")))
+    return "promoted"
+
+
+def gate(place: Place, candidate: Candidate, serving: Asked) -> float:
+    """Try a candidate in a replica of its own, which no request reaches; return the median seconds of a golden row.
+
+    StepError when its files are not those that were judged, when it crashes, when golden rows are answered otherwise
+    than offline, or when it is slower than allowed.
+    """
+    from ray import serve
+
+    from jobs.serving.building import Arguments, bound
+
+    name = f"{place.application}.gate"
+    made = bound(Arguments(model=place.application), cpus=0)  # for a moment, beside replicas that hold the CPUs
+    handle = serve.run(made, name=name, route_prefix=None)
+    try:
+        medians: list[float] = []
+        for asked in (candidate.asked, serving):
+            _reply(handle.load.remote(asked.model_dump(mode="json")), asked)
+            tried = _reply(handle.tried.remote(asked.version), asked)
+            if asked is candidate.asked and (reason := candidate.wrong(tried)):
+                raise StepError(asked.version, reason)
+            again = [one["seconds"] for _ in range(4) for one in _reply(handle.tried.remote(asked.version), asked)]
+            medians.append(statistics.median(again))
+    finally:
+        serve.delete(name)
+    ours, theirs = medians
+    if place.golden_ms is not None and ours * 1000 > place.golden_ms:
+        raise StepError(candidate.asked.version, f"takes {ours * 1000:.2f} ms for a golden row", f"{place.golden_ms:g}")
+    if ours > place.slower * theirs + SLACK_S:
+        found = f"takes {ours * 1000:.2f} ms for a golden row"
+        raise StepError(candidate.asked.version, found, f"at most {place.slower:g} times {theirs * 1000:.2f} ms")
+    return ours
+
+
+def _reply(response: Any, asked: Asked) -> Any:
+    import ray
+
+    try:
+        return response.result(timeout_s=REPLY_S)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, EspalierError):
+            raise error.cause from None
+        raise StepError(asked.version, f"cannot be loaded ({type(error.cause).__name__}: {error.cause})") from None
+    except (ray.exceptions.RayError, TimeoutError) as error:
+        raise StepError(asked.version, f"ended the process that loaded it ({type(error).__name__})") from None
+
+
+def _stages(control: Control, canary: Canary, plan: Plan, candidate: Candidate, serving: Asked, tell: Tell) -> Plan:
+    """Take a candidate through its stages; StepError once it is rolled back."""
+    version = candidate.asked.version
+    for share in canary.shares:
+        plan = plan.weighing({serving.version: 1.0 - share, version: share})
+        plan = plan.noting(event("canary", candidate.asked, f"{share:.0%} of requests"))
+        steer(control, plan)
+        tell({"canary": version, "share": share})
+        try:
+            decision = _watched(control, canary, candidate, serving)
+        except BaseException as error:
+            decision = Decision("roll back", f"the deployment was interrupted ({type(error).__name__})")
+            _back(control, plan, candidate, serving, decision)
+            raise
+        if decision.what == "roll back":
+            _back(control, plan, candidate, serving, decision)
+            raise StepError(version, f"was rolled back at {share:.0%} of requests: {decision.reason}")
+    return plan
+
+
+def _watched(control: Control, canary: Canary, candidate: Candidate, serving: Asked) -> Decision:
+    """Look at a stage until it is decided."""
+    version, begun = candidate.asked.version, time.monotonic()
+    states = control.tell_all("state")
+    before, before_other = counted(states, version), counted(states, serving.version)
+    for tried in control.tell_all("tried", version):
+        if reason := candidate.wrong(tried):
+            return Decision("roll back", reason)
+    while True:
+        states = control.tell_all("state")
+        tripped = [state["tripped"][version] for state in states if version in state["tripped"]]
+        ours, other = counted(states, version, before), counted(states, serving.version, before_other)
+        decision = decide(canary, time.monotonic() - begun, ours, other, tripped)
+        if decision.what != "wait":
+            return decision
+        time.sleep(LOOK_S)
+
+
+def _back(control: Control, plan: Plan, candidate: Candidate, serving: Asked, decision: Decision) -> None:
+    others = [one for one in plan.versions if one.version != candidate.asked.version]
+    plan = plan.model_copy(update={"versions": others}).weighing({serving.version: 1.0})
+    steer(control, plan.noting(event("rolled back", candidate.asked, decision.reason)))
+
+
+def steer(control: Control, plan: Plan) -> None:
+    """Have every replica follow a plan."""
+    control.tell_all("steer", plan.model_dump(mode="json"))
+
+
+def event(what: str, asked: Asked, reason: str) -> Event:
+    """Return what was done now."""
+    return Event(at=datetime.now(UTC).isoformat(timespec="seconds"), what=what, version=asked.version, reason=reason)
+
+
+def _keys(place: Place, key: HashedKey) -> list[HashedKey]:
+    return [*place.keys, key] if place.keys else []
+
+
+def _threads(place: Place) -> int:
+    return max(1, int(place.cpus))

@@ -1,0 +1,111 @@
+"""A small model of digits, once for all tests of serving, and a replica's application without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from cluster.folder import Folder
+from jobs.artifacts import Model
+from jobs.models.model import ModelSpec
+from jobs.recipe import TrainRecipe
+from jobs.serving.app import App
+from jobs.serving.guard import Guard
+from jobs.serving.keys import HashedKey, KeyRing
+from jobs.serving.limits import Limits
+from jobs.serving.plan import Asked, Plan
+from jobs.serving.roster import Roster
+from jobs.strategies import Single
+from jobs.training import TrainWork
+from tests.rig import TINY, MemoryKeeper
+
+
+def trained(digits: Folder, root: Any, seed: int = 0, width: int = 4) -> Folder:
+    """Return the folder of a model of digits trained for one epoch."""
+    out = Folder.parse(str(root / f"model-{seed}-{width}"))
+    spec = ModelSpec.model_validate({"backbone": {**TINY, "width": width}})
+    recipe = TrainRecipe(epochs=1, batch_size=64, learning_rate=0.01, seed=seed)
+    TrainWork(spec, recipe, Single(), digits, out)(Single().engine(), MemoryKeeper(root / f"work-{seed}-{width}"))
+    return out
+
+
+@pytest.fixture(scope="session")
+def model(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    return trained(digits, tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def newer(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Return the folder of another model of digits, which answers otherwise."""
+    return trained(digits, tmp_path_factory.mktemp("newer"), seed=1)
+
+
+def asked(folder: Folder, weight: float = 1.0) -> Asked:
+    """Return a model as a version that answers with this weight."""
+    model = Model.load(folder)
+    files = {name: folder.sha256(name) for name in ("artifact.json", *model.preprocess.files())}
+    return Asked(folder=str(folder), sha256=folder.sha256(model.served), files=files, weight=weight)
+
+
+@dataclass
+class Answer:
+    """What an application sent."""
+
+    status: int = 0
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def app_of(
+    *versions: Asked, limits: Limits | None = None, keys: list[HashedKey] | None = None, name: str = "digits"
+) -> App:
+    """Return an application that serves versions, without Ray."""
+    plan = Plan(model=name, versions=list(versions), limits=limits or Limits())
+    roster = Roster(plan)
+    roster.load(plan)
+    return App(roster, Guard(plan.limits, KeyRing(keys or [])))
+
+
+async def asking(
+    app: App,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    kind: str = "",
+    headers: dict[str, str] | None = None,
+    peer: str = "127.0.0.1",
+    pieces: list[bytes] | None = None,
+) -> Answer:
+    """Send one request through ASGI; a body given as `pieces` comes in as many messages, and ends only with them."""
+    answer = Answer()
+    left = [body] if pieces is None else list(pieces)
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            await asyncio.sleep(3600)  # a client that says no more
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left) or pieces is not None}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answer.status, answer.headers = message["status"], dict(message["headers"])
+        else:
+            answer.body += message["body"]
+
+    given = {**({"content-type": kind} if kind else {}), **(headers or {})}
+    scope: dict[str, Any] = {"type": "http", "method": method, "path": path, "root_path": "", "client": (peer, 1)}
+    scope["headers"] = [(name.lower().encode(), value.encode()) for name, value in given.items()]
+    await app(scope, receive, send)
+    return answer
+
+
+def ask(*args: Any, **options: Any) -> Answer:
+    """Send one request, and wait for its answer."""
+    return asyncio.run(asking(*args, **options))
