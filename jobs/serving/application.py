@@ -16,7 +16,7 @@ from jobs.serving.canary import Canary
 from jobs.serving.controlling import Control
 from jobs.serving.keys import HashedKey, new_key
 from jobs.serving.limits import Limits
-from jobs.serving.plan import Asked
+from jobs.serving.plan import asked_of
 from jobs.serving.rollout import Candidate, place_first, replace
 from jobs.spec import Spec
 
@@ -50,19 +50,12 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     model = Model.load(folder)
     model.require_servable(str(folder))
     path = folder.fetch()
-    sha256 = folder.sha256(model.served)
-    others = ["artifact.json", *model.preprocess.files()]
-    asked = Asked(
-        folder=str(folder),
-        sha256=sha256,
-        files={name: folder.sha256(name) for name in others},
-        reject_below=place.reject_below,
-    )
+    asked = asked_of(folder, model, place.reject_below)
     offline = Classifier(model, path, reject_below=place.reject_below)
     golden = golden_rows(path)
     candidate = Candidate(asked, [offline.classify([item])[0] for item in golden])
     control = Control(place.application)
-    url = control.listening(place.host, place.port, place.route)
+    url = control.listening(place.host, place.port, place.route, place.limits.body_bytes)
     begun = control.running()
     secret, key = new_key("deployment")
     try:
@@ -83,7 +76,7 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     return {
         "url": url,
         "application": place.application,
-        "model_sha256": sha256,
+        "model_sha256": asked.sha256,
         "request": request,
         "answer": answer,
         "reject_below": place.reject_below,

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from jobs.serving.plan import Plan
+
 
 class Arguments(BaseModel):
     """The arguments of the Serve configuration: the model's name, and where gRPC is listened to, if it is."""
@@ -16,11 +18,11 @@ class Arguments(BaseModel):
 
 
 def build(arguments: Arguments) -> Any:
-    """Return the application; its one deployment gets the rest, as a plan, by `user_config`."""
-    return bound(arguments, cpus=1)
+    """Return the application; its one deployment gets its plan by `user_config`."""
+    return bound(Plan(model=arguments.model), 1, arguments.host, arguments.grpc_port)
 
 
-def bound(arguments: Arguments, cpus: float) -> Any:
+def bound(plan: Plan, cpus: float, host: str = "127.0.0.1", grpc_port: int | None = None) -> Any:
     """Return the application with replicas that hold so many CPUs unless Serve's configuration says otherwise."""
     from ray import serve
 
@@ -34,4 +36,4 @@ def bound(arguments: Arguments, cpus: float) -> Any:
         max_surge_percent=100,
         health_check_timeout_s=10,
     )
-    return made.bind({"model": arguments.model}, arguments.host, arguments.grpc_port)
+    return made.bind(plan.model_dump(mode="json"), host, grpc_port)

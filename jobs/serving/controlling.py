@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import StepError
+from jobs.serving.front import variables
 from jobs.serving.plan import Plan
 
 if TYPE_CHECKING:
@@ -25,14 +26,15 @@ class Control:
     def __init__(self, application: str) -> None:
         self.application = application
 
-    def listening(self, host: str, port: int, route: str) -> str:
-        """Start Serve unless it runs, and return the address the application answers at."""
+    def listening(self, host: str, port: int, route: str, cap: int) -> str:
+        """Start Serve unless it runs, and return the address the application answers at; `cap` is of bodies."""
         from ray import serve
 
         free = _port(host, port)
-        serve.start(http_options={"host": host, "port": free})
-        options = serve.context._get_global_client().http_config
-        return f"http://{options.host or host}:{options.port or free}{route if route != '/' else ''}"
+        options = {"runtime_env": {"env_vars": variables(cap)}}
+        serve.start(http_options={"host": host, "port": free}, controller_options=options)
+        found = serve.context._get_global_client().http_config
+        return f"http://{found.host or host}:{found.port or free}{route if route != '/' else ''}"
 
     def running(self) -> bool:
         """Say whether the application is there and answers."""
@@ -52,7 +54,7 @@ class Control:
             for name, one in client.get_serve_details()["applications"].items()
             if name != self.application and one.get("deployed_app_config")
         ]
-        written = {"applications": [*others, application(place, plan)]}
+        written = {"applications": [*others, application(place, plan, _environment())]}
         client.deploy_apps(ServeDeploySchema.model_validate(written))
         self._wait()
 
@@ -89,6 +91,19 @@ class Control:
         self.tell_all("steer", settled.model_dump(mode="json"))
         self.apply(place, settled)
 
+    def persist(self) -> None:
+        """Write the plan that is followed into Serve's configuration, and change nothing else of it."""
+        from ray import serve
+        from ray.serve.schema import ServeDeploySchema
+
+        client = serve.context._get_global_client()
+        found = client.get_serve_details()["applications"]
+        written = [one["deployed_app_config"] for one in found.values() if one.get("deployed_app_config")]
+        (ours,) = [one for one in written if one["name"] == self.application]
+        ours["deployments"][0]["user_config"] = self.plan().model_dump(mode="json")
+        client.deploy_apps(ServeDeploySchema.model_validate({"applications": written}))
+        self._wait()
+
     def withdraw(self) -> None:
         """Take the application away."""
         from ray import serve
@@ -96,13 +111,13 @@ class Control:
         serve.delete(self.application)
 
 
-def application(place: Place, plan: Plan) -> dict[str, Any]:
+def application(place: Place, plan: Plan, environment: dict[str, Any]) -> dict[str, Any]:
     """Return the application as `serve deploy` and KubeRay's RayService take it."""
     return {
         "name": place.application,
         "route_prefix": place.route,
         "import_path": BUILD,
-        "runtime_env": _environment(),
+        "runtime_env": environment,
         "args": {"model": place.application, "host": place.host, "grpc_port": place.grpc_port},
         "deployments": [
             {

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from cluster.folder import Folder
+from jobs.artifacts import Model
 from jobs.serving.keys import HashedKey
 from jobs.serving.limits import Limits
 from jobs.spec import Spec
@@ -31,6 +33,17 @@ class Asked(Spec):
     def version(self) -> str:
         """The name of the version: the beginning of its file's SHA-256."""
         return self.sha256[:SHOWN]
+
+
+def asked_of(folder: Folder, model: Model, reject_below: float | None = None) -> Asked:
+    """Return the model in `folder` as a version that answers nothing yet, with its files as they are now."""
+    others = ("artifact.json", *model.preprocess.files())
+    return Asked(
+        folder=str(folder),
+        sha256=folder.sha256(model.served),
+        files={name: folder.sha256(name) for name in others},
+        reject_below=reject_below,
+    )
 
 
 class Event(Spec):

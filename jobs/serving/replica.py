@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.runtime.classifier import Raw
-from jobs.serving.app import App
-from jobs.serving.guard import Guard
+from jobs.serving.answering.app import App
+from jobs.serving.answering.guard import Guard
 from jobs.serving.keys import KeyRing
 from jobs.serving.plan import Asked, Plan
-from jobs.serving.roster import Roster
+from jobs.serving.versions.roster import Roster
 
 
 class Replica:
@@ -28,13 +28,13 @@ class Replica:
         self.observers = observers(first)
         self.roster = Roster(first, self.observers)
         self.guard = Guard(first.limits, KeyRing(first.keys), own_addresses())
-        self.app = App(self.roster, self.guard, self.observers)
+        self._application = App(self.roster, self.guard, self.observers)
         self._host, self._grpc_port = host, grpc_port
         self.roster.load(first)
 
     def __serve_build_asgi_app__(self) -> App:
         """Return what answers HTTP."""
-        return self.app
+        return self._application
 
     async def reconfigure(self, plan: Mapping[str, Any]) -> None:
         """Load what the plan has more, then follow it."""
@@ -49,13 +49,13 @@ class Replica:
         """Answer gRPC too, from the loop that answers HTTP."""
         from jobs.serving.rpc.service import GRACE_S, listen
 
-        server = await listen(self.app, self._host, port)
+        server = await listen(self._application, self._host, port)
         self._grpc_port = None
 
         async def close() -> None:
             await server.stop(GRACE_S)
 
-        self.app.closing.append(close)
+        self._application.closing.append(close)
 
     async def load(self, asked: Mapping[str, Any]) -> float:
         """Load one more version, which answers nothing yet; return the seconds it took."""

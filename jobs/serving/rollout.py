@@ -83,10 +83,10 @@ def gate(place: Place, candidate: Candidate, serving: Asked) -> float:
     """
     from ray import serve
 
-    from jobs.serving.building import Arguments, bound
+    from jobs.serving.building import bound
 
     name = f"{place.application}.gate"
-    made = bound(Arguments(model=place.application), cpus=0)  # for a moment, beside replicas that hold the CPUs
+    made = bound(Plan(model=place.application), cpus=0)  # for a moment, beside replicas that hold the CPUs
     handle = serve.run(made, name=name, route_prefix=None)
     try:
         medians: list[float] = []
@@ -163,6 +163,21 @@ def _back(control: Control, plan: Plan, candidate: Candidate, serving: Asked, de
     others = [one for one in plan.versions if one.version != candidate.asked.version]
     plan = plan.model_copy(update={"versions": others}).weighing({serving.version: 1.0})
     steer(control, plan.noting(event("rolled back", candidate.asked, decision.reason)))
+
+
+def roll_back(application: str, reason: str, tell: Tell) -> None:
+    """Give all requests back to the version before; StepError when there is none."""
+    control = Control(application)
+    if not control.running():
+        raise StepError(application, "does not run on this cluster")
+    plan = control.plan()
+    serving = plan.serving()
+    held = [one for one in plan.versions if serving is not None and one.version != serving.version]
+    if serving is None or not held:
+        raise StepError(application, "holds no other version to go back to")
+    steer(control, plan.weighing({held[-1].version: 1.0}).noting(event("rolled back", serving, reason)))
+    control.persist()
+    tell({"serving": held[-1].version, "instead_of": serving.version})
 
 
 def steer(control: Control, plan: Plan) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray import serve
 from ray.serve import Application
 
 from cluster.folder import Folder
 from jobs.artifacts import Model
-from jobs.serving.replica import Replica
+from jobs.serving.building import bound
+from jobs.serving.plan import Plan, asked_of
 from jobs.spec import Spec
 
 
@@ -24,12 +24,13 @@ class Arguments(Spec):
 def build(args: dict[str, Any]) -> Application:
     """Return the application; RequestError when `args` name no model that replicas can run.
 
-    How many replicas there are and what they hold, the file says of the deployment `classifier`.
+    How many replicas there are and what they hold, the file says of the deployment `classifier`. It has no keys: only
+    the machine it runs on is answered. `espalier deploy --write` writes a file that has.
     """
     asked = Arguments.model_validate(args)
     folder = Folder.parse(asked.model)
     model = Model.load(folder)
     model.require_servable(str(folder))
-    deployment = serve.deployment(Replica, name="classifier")
-    application: Application = deployment.bind(asked.name, asked.model, folder.sha256(model.served), asked.reject_below)
+    version = asked_of(folder, model, asked.reject_below).model_copy(update={"weight": 1.0})
+    application: Application = bound(Plan(model=asked.name, versions=[version]), cpus=1)
     return application

@@ -19,14 +19,19 @@ NAMES = (
     "gc",
     "predict",
     "serve",
+    "deploy",
+    "rollback",
+    "key",
     "schema",
     "import-hub",
     "bench-strategy",
 )
+ENDPOINTS = ("predict", "serve", "deploy", "rollback", "key")
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
     """Return the application with the command that `arguments` begin with, with every command if that is none."""
     for name in [name for name in NAMES if name in arguments[:1]] or NAMES:
-        import_module(f"{__name__}.{name.replace('-', '_')}")
+        place = f"{__name__}.endpoints" if name in ENDPOINTS else __name__
+        import_module(f"{place}.{name.replace('-', '_')}")
     return app

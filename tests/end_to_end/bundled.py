@@ -21,6 +21,7 @@ EVERY = 2  # one digit in two: enough to learn from
 PACKAGES = ["matplotlib", "numpy", "ray"]
 SLOW = {  # run by make soak: make test runs those of what no other shows
     "bag",
+    "deploy",
     "bert",
     "cifar10",
     "efficientnet_b0",

@@ -130,7 +130,7 @@ def test_serve_answers_until_it_is_interrupted(lasting: Lasting, item: Path) -> 
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
     assert process.stdout is not None
     try:
-        told = (re.search(r"(http://127\.0\.0\.1:\d+/classifier) answered", line) for line in process.stdout)
+        told = (re.search(r"(http://127\.0\.0\.1:\d+) answered", line) for line in process.stdout)
         url = next(found[1] for found in told if found)
         assert predicted(url, item) == predicted(lasting.artifact("small"), item)
         process.send_signal(signal.SIGINT)

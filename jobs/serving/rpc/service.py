@@ -17,12 +17,12 @@ from urllib.parse import unquote
 import grpc
 import numpy as np
 
-from jobs.serving import open_inference
-from jobs.serving.app import App
-from jobs.serving.observing import Seen
+from jobs.serving.answering import open_inference
+from jobs.serving.answering.app import App
+from jobs.serving.answering.observing import Seen
+from jobs.serving.answering.tensors import Inference, from_raw, from_values, infer, packed
 from jobs.serving.refused import Refused
 from jobs.serving.rpc.protocol import METHODS, SERVICE, messages
-from jobs.serving.tensors import Inference, from_raw, from_values, infer, packed
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -103,30 +103,33 @@ class Service:
             )
         return grpc.method_handlers_generic_handler(SERVICE, found)
 
-    def _guarded(
-        self, name: str, answer: Callable[[Any, Seen], Awaitable[Any]]
-    ) -> Callable[[Any, Any], Awaitable[Any]]:
+    def _guarded(self, name: str, answer: Method) -> Callable[[Any, Any], Awaitable[Any]]:
         async def guarded(request: Any, context: Any) -> Any:
             begun = time.perf_counter()
             seen: dict[str, Any] = {"status": 200, "rows": 0, "version": "", "key": ""}
-            try:
-                return await self._admitted(name, answer, request, context, seen)
-            except Refused as refused:
-                seen["status"] = refused.status
-            except TimeoutError:
-                refused = Refused(408, f"the request took longer than {self.app.guard.limits.seconds:g} s")
-                seen["status"] = 408
-            except Exception:
-                log.exception("call of %s failed", name)
-                refused = Refused(500, "the model failed; its log says how")
-                seen["status"] = 500
-            finally:
-                self.app.observe(Seen("grpc", name, seconds=time.perf_counter() - begun, request_id="", **seen))
-            if refused.retry_after:
-                context.set_trailing_metadata((("retry-after", str(refused.retry_after)),))
-            return await context.abort(CODES.get(refused.status, grpc.StatusCode.INTERNAL), refused.reason)
+            found = await self._outcome(name, answer, request, context, seen)
+            if isinstance(found, Refused):
+                seen["status"] = found.status
+            self.app.observe(Seen("grpc", name, seconds=time.perf_counter() - begun, request_id="", **seen))
+            if not isinstance(found, Refused):
+                return found
+            if found.retry_after:
+                context.set_trailing_metadata((("retry-after", str(found.retry_after)),))
+            return await context.abort(CODES.get(found.status, grpc.StatusCode.INTERNAL), found.reason)
 
         return guarded
+
+    async def _outcome(self, name: str, answer: Method, request: Any, context: Any, seen: dict[str, Any]) -> Any:
+        """Return the answer, or the Refused that says why there is none."""
+        try:
+            return await self._admitted(name, answer, request, context, seen)
+        except Refused as refused:
+            return refused
+        except TimeoutError:
+            return Refused(408, f"the request took longer than {self.app.guard.limits.seconds:g} s")
+        except Exception:
+            log.exception("call of %s failed", name)
+            return Refused(500, "the model failed; its log says how")
 
     async def _admitted(self, name: str, answer: Any, request: Any, context: Any, seen: dict[str, Any]) -> Any:
         if name in OPEN:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import uvicorn
 
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
-from jobs.serving.app import App
-from jobs.serving.guard import Guard
+from jobs.serving.answering.app import App
+from jobs.serving.answering.guard import Guard
 from jobs.serving.keys import HashedKey, KeyRing
 from jobs.serving.limits import Limits
-from jobs.serving.plan import Asked, Plan
-from jobs.serving.roster import Roster
+from jobs.serving.plan import Asked, Plan, asked_of
+from jobs.serving.versions.roster import Roster
 from jobs.strategies import Single
 from jobs.training import TrainWork
 from tests.rig import TINY, MemoryKeeper
@@ -46,9 +50,23 @@ def newer(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def asked(folder: Folder, weight: float = 1.0) -> Asked:
     """Return a model as a version that answers with this weight."""
-    model = Model.load(folder)
-    files = {name: folder.sha256(name) for name in ("artifact.json", *model.preprocess.files())}
-    return Asked(folder=str(folder), sha256=folder.sha256(model.served), files=files, weight=weight)
+    return asked_of(folder, Model.load(folder)).model_copy(update={"weight": weight})
+
+
+@contextmanager
+def listening(app: App) -> Iterator[str]:
+    """Answer HTTP from a thread, for the length of a block; yields the address."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @dataclass

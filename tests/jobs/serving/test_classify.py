@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jobs.data.rows import Pair
-from jobs.serving.classify import WANTED, question_of
+from jobs.serving.answering.classify import WANTED, question_of
 from jobs.serving.limits import Limits
 from jobs.serving.refused import Refused
 

@@ -18,7 +18,7 @@ from jobs.models.model import ModelSpec, build, weights_of
 from jobs.product import Product, golden_of, write_model
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.scoring.scorer import Scorer
-from jobs.serving.app import App
+from jobs.serving.answering.app import App
 from jobs.strategies import Single
 from tests.jobs.data.making import pair_table
 from tests.jobs.serving.conftest import app_of, asked

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from jobs.serving.guard import Guard
-from jobs.serving.messages import Response
+from jobs.serving.answering.guard import Guard
+from jobs.serving.answering.messages import Response
 
 TEXT = {"type": "string"}
 CSP = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.serving.guard import Guard
+from jobs.serving.answering.guard import Guard
 from jobs.serving.refused import Refused
 
 Scope = MutableMapping[str, Any]

@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
 
 
-@app.command(epilog=example('espalier predict http://127.0.0.1:8000/classifier photo.jpg --text "red shoes"'))
+@app.command(epilog=example('espalier predict http://127.0.0.1:8000 photo.jpg --text "red shoes"'))
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A Model artifact's folder, or the URL of an endpoint")],
     item: Annotated[str, typer.Argument(metavar="ITEM", help="A text, or the path of an image or text file")],
     text: Annotated[str | None, typer.Option(help="The text that belongs to the image, for a model of both")] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="ESPALIER_KEY", help="Key of the endpoint; better in ESPALIER_KEY")
+    ] = None,
 ) -> None:
     """Ask MODEL about ITEM, and print labels and probabilities as JSON."""
     if model.startswith(("http://", "https://")):
         from jobs.serving.application import ask
 
-        answer: Any = ask(model.rstrip("/"), _raw(item, text, None))
+        answer: Any = ask(model.rstrip("/"), _raw(item, text, None), key)
         print(json.dumps(answer, indent=1))
         return
     print(json.dumps({"predictions": _offline(model, item, text)}, indent=1))

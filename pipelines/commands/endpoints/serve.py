@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from cluster.resources import Resources
 from cluster.session import connected
 from cluster.work import Stopped, run_remote
 from jobs.artifacts import Model
+from jobs.kinds.deploy import LOOPBACK
 from jobs.serving.haproxy.front import haproxy
 from pipelines.commands.app import app, example
 from pipelines.commands.ends.stopping import stopping
@@ -30,14 +32,29 @@ def serve(
     reject_below: Annotated[
         float | None, typer.Option(min=0, max=1, help="Probability under which no label is given")
     ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; all but loopback need keys")] = "127.0.0.1",
+    grpc_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answers gRPC too")] = None,
+    keys_file: Annotated[Path | None, typer.Option(help="File of keys, as `espalier key` fills it")] = None,
 ) -> None:
-    """Serve MODEL on 127.0.0.1 until Ctrl-C."""
+    """Serve MODEL, on 127.0.0.1 unless told otherwise, until Ctrl-C."""
     from jobs.serving.application import Place, deploy
+    from jobs.serving.keys import read_keys
 
     artifact = artifact_at(model, Model)
     if not re.fullmatch(NAME, application):
         raise RequestError(f"--application {application}", "is not a name", "lowercase letters, digits, - and _")
-    place = Place(application=application, host="127.0.0.1", port=port, replicas=1, cpus=1.0, reject_below=reject_below)
+    if host not in LOOPBACK and keys_file is None:
+        raise RequestError(f"--host {host}", "is reached from other machines", remedy="give --keys-file")
+    place = Place(
+        application=application,
+        host=host,
+        port=port,
+        replicas=1,
+        cpus=1.0,
+        reject_below=reject_below,
+        grpc_port=grpc_port,
+        keys=[] if keys_file is None else read_keys(keys_file),
+    )
     gc.enable()
     ended = threading.Event()
     with stopping(ended) as take_signals, connected("local", front=haproxy):

@@ -19,9 +19,9 @@ from jobs.data.rows import BadRow, Pair
 from jobs.runtime.classifier import Classifier, Raw, golden_rows
 from jobs.runtime.inputs import Inputs, each
 from jobs.runtime.runner import softmax
-from jobs.serving.batching import Lane
 from jobs.serving.limits import Limits
 from jobs.serving.plan import SHOWN, Asked
+from jobs.serving.versions.batching import Lane
 
 INLINE_BYTES = 16 * 2**10  # of raw items: what they can unpack to is prepared within milliseconds
 Told = Callable[[str, int], None]

@@ -8,7 +8,7 @@ from typing import Any
 from jobs.runtime.classifier import Raw, from_json
 from jobs.serving.limits import Limits
 from jobs.serving.refused import Refused
-from jobs.serving.version import Version
+from jobs.serving.versions.version import Version
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/bmp", "image/webp", "image/gif", "application/octet-stream")
 ONE = ({"text"}, {"image"}, {"image", "text"})

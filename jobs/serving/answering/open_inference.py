@@ -8,11 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from jobs.serving.answering.messages import Response, as_json
+from jobs.serving.answering.tensors import Inference, Tensor, from_raw, from_values, packed
 from jobs.serving.limits import Limits
-from jobs.serving.messages import Response, as_json
 from jobs.serving.refused import Refused
-from jobs.serving.tensors import Inference, Tensor, from_raw, from_values, packed
-from jobs.serving.version import Version
+from jobs.serving.versions.version import Version
 
 HEADER = b"inference-header-content-length"
 

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jobs.data.rows import BadRow
-from jobs.serving.observing import Observer
+from jobs.serving.answering.observing import Observer
 from jobs.serving.plan import Plan
 from jobs.serving.refused import Refused
-from jobs.serving.version import Version
+from jobs.serving.versions.version import Version
 
 KEPT = 2_000  # latencies of each version
 FUSE_ERRORS = 3  # of a version that does not answer most requests, until it answers none

@@ -10,15 +10,15 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from jobs.serving import classify, open_inference
-from jobs.serving.guard import Guard
-from jobs.serving.messages import Receive, Request, Response, Scope, Send, as_json, refusal, respond
-from jobs.serving.observing import Observer, Seen
-from jobs.serving.openapi import document, page
+from jobs.serving.answering import classify, open_inference
+from jobs.serving.answering.guard import Guard
+from jobs.serving.answering.messages import Receive, Request, Response, Scope, Send, as_json, refusal, respond
+from jobs.serving.answering.observing import Observer, Seen
+from jobs.serving.answering.openapi import document, page
+from jobs.serving.answering.tensors import infer
 from jobs.serving.refused import Refused
-from jobs.serving.roster import Roster
-from jobs.serving.tensors import infer
-from jobs.serving.version import Version
+from jobs.serving.versions.roster import Roster
+from jobs.serving.versions.version import Version
 
 Handler = Callable[["App", Request], Awaitable[Response]]
 MODEL = re.compile(r"/(v[12])/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer))?")

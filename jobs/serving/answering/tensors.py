@@ -14,7 +14,7 @@ from jobs.data.rows import Pair
 from jobs.runtime.classifier import Raw
 from jobs.serving.limits import Limits
 from jobs.serving.refused import Refused
-from jobs.serving.version import Version
+from jobs.serving.versions.version import Version
 
 DATATYPES: dict[str, Any] = {
     "BOOL": np.bool_,

@@ -1,0 +1,1 @@
+"""The commands about served models, one file each."""

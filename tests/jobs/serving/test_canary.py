@@ -1,0 +1,90 @@
+"""When a candidate gets more requests and when it gets none; and that requests do not notice when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from cluster.folder import Folder
+from jobs.runtime.classifier import golden_rows
+from jobs.serving.canary import Canary, Counted, Decision, counted, decide
+from tests.jobs.serving.conftest import app_of, asked, asking
+
+CANARY = Canary(seconds=10, requests=50, error_share=0.02, slower=2.0)
+QUICK, SLOW = [1.0] * 100, [1.0] * 95 + [9.0] * 5
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "candidate", "tripped", "wanted"),
+    [
+        (5, Counted(100, 0, QUICK), [], Decision("wait")),
+        (11, Counted(100, 0, QUICK), [], Decision("go on", "100 requests in 11 s")),
+        (11, Counted(20, 0, QUICK), [], Decision("wait")),
+        (31, Counted(20, 0, QUICK), [], Decision("go on", "20 requests in 31 s")),
+        (1, Counted(100, 2, QUICK), [], Decision("wait")),
+        (1, Counted(100, 3, QUICK), [], Decision("roll back", "3 of 100 requests failed")),
+        (1, Counted(1, 1, []), [], Decision("roll back", "1 of 1 requests failed")),
+        (1, Counted(40, 0, SLOW), [], Decision("wait")),
+        (1, Counted(60, 0, SLOW), [], Decision("roll back", "p99 is 9.00 ms, over 2 times the other's 1.00 ms")),
+        (1, Counted(0, 0, []), ["3 of 4 requests failed"], Decision("roll back", "3 of 4 requests failed")),
+    ],
+)
+def test_a_candidate_is_judged_by_what_was_counted(
+    elapsed: float, candidate: Counted, tripped: list[str], wanted: Decision
+) -> None:
+    assert decide(CANARY, elapsed, candidate, Counted(500, 0, QUICK), tripped) == wanted
+
+
+def test_what_counts_is_what_came_since_the_stage_began() -> None:
+    def states(requests: int, errors: int, latest: list[float]) -> list[dict[str, Any]]:
+        tally = {"requests": requests, "errors": errors, "latest_ms": latest}
+        return [{"versions": {"new": tally}}, {"versions": {}}]
+
+    before = counted(states(2, 1, [5.0]), "new")
+    assert counted(states(5, 1, [5.0, 1.0, 2.0, 3.0]), "new", before) == Counted(3, 0, [1.0, 2.0, 3.0])
+    assert counted(states(2, 1, [5.0]), "new", before) == Counted(0, 0, [])
+
+
+@pytest.mark.training
+def test_a_candidate_that_fails_is_put_out_of_use_and_no_request_notices(model: Folder, newer: Folder) -> None:
+    old, new = asked(model, 0.5), asked(newer, 0.5)
+    app = app_of(old.model_copy(update={"weight": 0.6}), new.model_copy(update={"weight": 0.4}))
+    row = golden_rows(model.path)[0]
+    assert isinstance(row, bytes)
+
+    async def fails(rows: Any) -> Any:
+        raise RuntimeError("it is bad under load")
+
+    app.roster.versions[new.version].lane.logits = fails  # type: ignore[method-assign]
+
+    async def many() -> list[tuple[int, str]]:
+        answers = [await asking(app, "POST", "/v1/classify", row, "image/png") for _ in range(60)]
+        return [(answer.status, answer.json["version"]) for answer in answers]
+
+    assert asyncio.run(many()) == [(200, old.version)] * 60
+    facts = app.roster.facts()
+    assert facts["tripped"] == {new.version: facts["tripped"][new.version]}
+    assert facts["versions"][new.version]["errors"] == 3
+    assert facts["versions"][new.version]["last_error"] == "RuntimeError: it is bad under load"
+    assert facts["shares"] == {old.version: 0.6, new.version: 0.0}
+
+
+@pytest.mark.training
+def test_each_version_gets_its_share_and_answers_by_itself(model: Folder, newer: Folder) -> None:
+    old, new = asked(model, 0.7), asked(newer, 0.3)
+    app = app_of(old, new)
+    row = golden_rows(model.path)[0]
+    assert isinstance(row, bytes)
+
+    async def many() -> list[Any]:
+        return [(await asking(app, "POST", "/v1/classify", row, "image/png")).json for _ in range(300)]
+
+    answers = asyncio.run(many())
+    share = Counter(answer["version"] for answer in answers)[new.version] / 300
+    assert 0.15 < share < 0.45
+    offline = {one.version: app.roster.versions[one.version].classifier.classify([row]) for one in (old, new)}
+    assert offline[old.version] != offline[new.version]
+    assert all(answer["predictions"] == offline[answer["version"]] for answer in answers)
