@@ -57,18 +57,23 @@ class Event(Spec):
 
 
 class Plan(Spec):
-    """All of it. The weights of `versions` sum to 1; one of weight 0 is kept to go back to."""
+    """All of it. The weights of `versions` sum to 1; one of weight 0 is kept to go back to.
+
+    The version that is `proven` answers whatever another fails at.
+    """
 
     model: str
     versions: list[Asked] = []
+    proven: str = ""
     limits: Limits = Limits()
     keys: list[HashedKey] = []
     threads: int = 1
     history: list[Event] = []
 
     def serving(self) -> Asked | None:
-        """Return the version most requests go to; None where there is none."""
-        return max(self.versions, key=lambda asked: asked.weight, default=None)
+        """Return the version that is proven, else the one most requests go to; None where there is none."""
+        heaviest = max(self.versions, key=lambda asked: asked.weight, default=None)
+        return self.asked(self.proven) or heaviest
 
     def asked(self, version: str) -> Asked | None:
         """Return the version of this name."""
@@ -78,6 +83,10 @@ class Plan(Spec):
         """Return the plan with these shares by version; those not named get none."""
         versions = [one.model_copy(update={"weight": weights.get(one.version, 0.0)}) for one in self.versions]
         return self.model_copy(update={"versions": versions})
+
+    def proving(self, version: str) -> Plan:
+        """Return the plan in which one version is proven and answers everything."""
+        return self.weighing({version: 1.0}).model_copy(update={"proven": version})
 
     def holding(self, asked: Asked) -> Plan:
         """Return the plan with one more version, in place of one of the same name."""

@@ -10,9 +10,11 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jobs.runtime.classifier import Raw
+from jobs.serving.answering.access import AccessLog
 from jobs.serving.answering.app import App
 from jobs.serving.answering.guard import Guard
 from jobs.serving.keys import KeyRing
@@ -29,6 +31,7 @@ class Replica:
         self.roster = Roster(first, self.observers)
         self.guard = Guard(first.limits, KeyRing(first.keys), own_addresses())
         self._application = App(self.roster, self.guard, self.observers)
+        self._application.closing += [one.close for one in self.observers]
         self._host, self._grpc_port = host, grpc_port
         self.roster.load(first)
 
@@ -100,7 +103,21 @@ def own_addresses() -> frozenset[str]:
 
 def observers(plan: Plan) -> list[Any]:
     """Return who is told of what this replica answers."""
-    return []
+    folder = logs()
+    return [] if folder is None else [AccessLog(folder / f"espalier_access_{plan.model}_{os.getpid()}.log")]
+
+
+def logs() -> Path | None:
+    """Return the folder of Serve's logs on this node; None outside a cluster."""
+    import ray
+
+    if not ray.is_initialized():
+        return None
+    from ray.serve._private.logging_utils import get_serve_logs_dir
+
+    folder = Path(get_serve_logs_dir())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def deployment() -> Any:

@@ -42,7 +42,7 @@ def place_first(control: Control, place: Place, candidate: Candidate, key: Hashe
     """Start the application with its first version; StepError when it answers golden rows otherwise than offline."""
     asked = candidate.asked.model_copy(update={"weight": 1.0})
     plan = Plan(model=place.application, versions=[asked], limits=place.limits, keys=_keys(place, key))
-    plan = plan.model_copy(update={"threads": _threads(place)})
+    plan = plan.model_copy(update={"threads": _threads(place)}).proving(asked.version)
     control.apply(place, plan.noting(event("deployed", asked, "the first version")))
     for tried in control.tell_all("tried", asked.version):
         if reason := candidate.wrong(tried):
@@ -57,7 +57,7 @@ def replace(control: Control, place: Place, candidate: Candidate, tell: Tell, ke
     assert serving is not None, "what runs serves a version"
     if serving.version == candidate.asked.version:
         asked = candidate.asked.model_copy(update={"weight": 1.0})
-        steer(control, plan.holding(asked).weighing({asked.version: 1.0}).noting(event("deployed", asked, "again")))
+        steer(control, plan.holding(asked).proving(asked.version).noting(event("deployed", asked, "again")))
         return "serves already"
     try:
         seconds = gate(place, candidate, serving)
@@ -70,7 +70,7 @@ def replace(control: Control, place: Place, candidate: Candidate, tell: Tell, ke
     if place.canary is not None:
         plan = _stages(control, place.canary, plan, candidate, serving, tell)
     asked = candidate.asked
-    plan = plan.model_copy(update={"versions": [serving, asked]}).weighing({asked.version: 1.0})
+    plan = plan.model_copy(update={"versions": [serving, asked]}).proving(asked.version)
     steer(control, plan.noting(event("promoted", asked, f"in place of {serving.version}")))
     return "promoted"
 
@@ -161,7 +161,7 @@ def _watched(control: Control, canary: Canary, candidate: Candidate, serving: As
 
 def _back(control: Control, plan: Plan, candidate: Candidate, serving: Asked, decision: Decision) -> None:
     others = [one for one in plan.versions if one.version != candidate.asked.version]
-    plan = plan.model_copy(update={"versions": others}).weighing({serving.version: 1.0})
+    plan = plan.model_copy(update={"versions": others}).proving(serving.version)
     steer(control, plan.noting(event("rolled back", candidate.asked, decision.reason)))
 
 
@@ -175,7 +175,7 @@ def roll_back(application: str, reason: str, tell: Tell) -> None:
     held = [one for one in plan.versions if serving is not None and one.version != serving.version]
     if serving is None or not held:
         raise StepError(application, "holds no other version to go back to")
-    steer(control, plan.weighing({held[-1].version: 1.0}).noting(event("rolled back", serving, reason)))
+    steer(control, plan.proving(held[-1].version).noting(event("rolled back", serving, reason)))
     control.persist()
     tell({"serving": held[-1].version, "instead_of": serving.version})
 

@@ -66,7 +66,7 @@ class App:
 
     async def _answered(self, request: Request) -> Response:
         try:
-            handler = self._handler(request)
+            handler = self._known(request)
             if request.route in self.open:
                 return await handler(self, request)
             with self.guard.admitted(request.headers.get(b"authorization"), request.peer) as request.key:
@@ -79,6 +79,14 @@ class App:
         except Exception:
             log.exception("request %s to %s failed", request.id, request.route)
             return refusal(FAILED)
+
+    def _known(self, request: Request) -> Handler:
+        """Return what answers the request; who has no key is not told what there is."""
+        try:
+            return self._handler(request)
+        except Refused:
+            self.guard.known(request.headers.get(b"authorization"), request.peer, take=False)
+            raise
 
     def _handler(self, request: Request) -> Handler:
         """Return what answers the request; Refused(404 or 405)."""

@@ -33,4 +33,7 @@ class Observer(Protocol):
         """Take note of what a version said, `float32[rows, classes]`; `items` are raw, or empty for tensors."""
 
     def batched(self, version: str, rows: int) -> None:
-        """Take note of how many rows ran together."""
+        """Take note of how many rows ran together; called from any thread."""
+
+    async def close(self) -> None:
+        """Do what is left to do before the replica ends."""

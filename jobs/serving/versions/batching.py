@@ -75,8 +75,12 @@ class Lane:
             self._start()
         waiting = Waiting(rows, number, asyncio.get_running_loop().create_future())
         with self._ready:
-            self._waiting.append(waiting)
-            self._ready.notify()
+            closed = self._closed
+            if not closed:
+                self._waiting.append(waiting)
+                self._ready.notify()
+        if closed:  # its version was let go of after the request had chosen it
+            return await asyncio.to_thread(self.run, self._runner, rows, number)
         return await waiting.future
 
     def run(self, runner: Runner, rows: Inputs, number: int) -> NDArray[np.float32]:

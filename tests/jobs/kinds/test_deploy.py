@@ -41,3 +41,18 @@ def test_the_threshold_is_the_one_that_was_judged() -> None:
     assert Deploy(model="small", reject_by="verdict")._threshold({"verdict": report}) == 0.625
     assert Deploy(model="small", reject_below=0.5)._threshold({}) == 0.5
     assert Deploy(model="small")._threshold({}) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"host": "0.0.0.0"}, [(("host",), "0.0.0.0 is reached from other machines: set keys or keys_file")]),
+        ({"host": "10.0.0.1", "keys_file": "keys.txt"}, []),
+        ({"host": "10.0.0.1", "keys": [{"name": "shop", "secret": "${env.SHOP_KEY}"}]}, []),
+        ({"host": "::1"}, []),
+        ({"keys": [{"name": "shop", "secret": "${env.A}"}] * 2}, [(("keys",), "two keys have one name")]),
+    ],
+)
+def test_an_open_door_is_refused_before_anything_starts(fields: dict[str, Any], found: list[Any]) -> None:
+    job = Deploy.model_validate({"job": "deploy", "model": "small", **fields})
+    assert list(job.problems({})) == found

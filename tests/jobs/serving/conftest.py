@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.serving.answering.app import App
 from jobs.serving.answering.guard import Guard
+from jobs.serving.answering.observing import Observer
 from jobs.serving.keys import HashedKey, KeyRing
 from jobs.serving.limits import Limits
 from jobs.serving.plan import Asked, Plan, asked_of
@@ -83,13 +84,17 @@ class Answer:
 
 
 def app_of(
-    *versions: Asked, limits: Limits | None = None, keys: list[HashedKey] | None = None, name: str = "digits"
+    *versions: Asked,
+    limits: Limits | None = None,
+    keys: list[HashedKey] | None = None,
+    name: str = "digits",
+    observers: Sequence[Observer] = (),
 ) -> App:
     """Return an application that serves versions, without Ray."""
     plan = Plan(model=name, versions=list(versions), limits=limits or Limits())
-    roster = Roster(plan)
+    roster = Roster(plan, observers)
     roster.load(plan)
-    return App(roster, Guard(plan.limits, KeyRing(keys or [])))
+    return App(roster, Guard(plan.limits, KeyRing(keys or [])), observers)
 
 
 async def asking(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import json
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import Model
+from jobs.kinds.deploy import Deploy
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.serving.canary import Canary
 from tests.jobs.serving.conftest import asked
@@ -46,8 +50,6 @@ class Clients:
             thread.join()
 
     def _ask(self, place: int) -> None:
-        import json
-
         connection = http.client.HTTPConnection(self.address.hostname or "", self.address.port, timeout=30)
         while not self._stop.is_set():
             place = (place + 1) % len(self.rows)
@@ -175,3 +177,38 @@ def test_a_candidate_is_refused_before_it_meets_a_request(url: str, model: Folde
     )
     assert "/model.tflite: has SHA-256 " in said[0]
     assert said[1].startswith(f"{asked(model).version}: golden row 0 is answered [")
+
+
+def test_a_key_is_asked_for_and_seen_nowhere(
+    url: str, model: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import ray
+    from ray import serve
+
+    secret = "only whoever has this is answered"
+    monkeypatch.setenv("SHOP_KEY", secret)
+    fields = {"model": "small", "keys": [{"name": "shop", "secret": "${env.SHOP_KEY}"}]}
+    job = Deploy.model_validate({"job": "deploy", **fields})
+    facts = deployed(model, application="locked", route="/locked", keys=job._keys())
+    (tmp_path / "digit.png").write_bytes(facts_row(model))
+    command = [sys.executable, "-m", "pipelines", "predict", facts["url"], str(tmp_path / "digit.png")]
+    monkeypatch.delenv("ESPALIER_KEY", raising=False)
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert (refused.returncode, "answered 401" in refused.stderr) == (3, True)
+    monkeypatch.setenv("ESPALIER_KEY", secret)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["predictions"] == facts["answer"]["predictions"]
+    told = serve.context._get_global_client().get_serve_details()
+    (plan,) = [one["deployments"][0]["user_config"] for one in [told["applications"]["locked"]["deployed_app_config"]]]
+    assert [key["name"] for key in plan["keys"]] == ["shop"]  # and no more the one that the deployment used itself
+    session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
+    seen = [json.dumps(facts), job.model_dump_json(), repr(told)]
+    seen += [file.read_text(errors="replace") for file in (session / "logs").rglob("*") if file.is_file()]
+    assert len(seen) > 10
+    assert not [text for text in seen if secret in text]
+
+
+def facts_row(model: Folder) -> bytes:
+    row = golden_rows(model.path)[0]
+    assert isinstance(row, bytes)
+    return row

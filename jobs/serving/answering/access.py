@@ -1,0 +1,78 @@
+"""The access log: a JSON line for each request, without what was asked, who asked from where, or any key.
+
+Lines are gathered and written once a second, so that a request costs an append. The file lies with Serve's own logs,
+one a replica; at its largest it is put aside, and the one before it goes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.serving.answering.observing import Seen
+
+EVERY_S = 1.0
+LARGEST = 64 * 2**20  # bytes
+
+
+class AccessLog:
+    """Writes what it sees into `file`, from a thread of its own."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._seen: list[tuple[float, Seen]] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._write_on, daemon=True)
+        self._thread.start()
+
+    def seen(self, request: Seen) -> None:
+        """Take note of a request."""
+        self._seen.append((time.time(), request))
+
+    def predicted(self, version: str, items: Sequence[Any], probabilities: Any) -> None:
+        """Take no note: what was asked is nobody's business here."""
+
+    def batched(self, version: str, rows: int) -> None:
+        """Take no note."""
+
+    def _write_on(self) -> None:
+        while not self._ended.wait(EVERY_S):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was seen so far."""
+        with self._lock:
+            seen, self._seen = self._seen, []
+            if not seen:
+                return
+            if self.file.exists() and self.file.stat().st_size > LARGEST:
+                self.file.replace(self.file.with_suffix(".before.log"))
+            with self.file.open("a") as opened:
+                opened.writelines(f"{line(at, one)}\n" for at, one in seen)
+
+    async def close(self) -> None:
+        """Write the rest."""
+        self._ended.set()
+        self.flush()
+
+
+def line(at: float, seen: Seen) -> str:
+    """Return a request as one line of JSON."""
+    return json.dumps(
+        {
+            "at": round(at, 3),
+            "id": seen.request_id,
+            "protocol": seen.protocol,
+            "path": seen.path,
+            "status": seen.status,
+            "ms": round(seen.seconds * 1000, 3),
+            "rows": seen.rows,
+            "version": seen.version,
+            "key": seen.key,
+        }
+    )
