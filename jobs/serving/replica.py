@@ -88,9 +88,9 @@ class Replica:
 
 async def one(version: Any, item: Raw) -> dict[str, Any]:
     """Return a version's answer to one item that can be prepared."""
-    wrong, probabilities = await version.each_of([item])
-    assert probabilities is not None, wrong
-    answer: dict[str, Any] = version.classifier.answer(probabilities[0])
+    rows, wrong = await version.prepare([item])
+    assert rows is not None, wrong
+    answer: dict[str, Any] = version.classifier.answer((await version.probabilities(rows))[0])
     return answer
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs.artifacts import Model
+from jobs.runtime.inputs import Inputs
 from jobs.serving.answering.observing import Seen
 
 EVERY_S = 1.0
@@ -34,7 +35,13 @@ class AccessLog:
         """Take note of a request."""
         self._seen.append((time.time(), request))
 
-    def predicted(self, version: str, items: Sequence[Any], probabilities: Any) -> None:
+    def knows(self, version: str, model: Model) -> None:
+        """Take no note."""
+
+    def forgets(self, version: str) -> None:
+        """Take no note."""
+
+    def predicted(self, version: str, rows: Inputs, probabilities: Any) -> None:
         """Take no note: what was asked is nobody's business here."""
 
     def batched(self, version: str, rows: int) -> None:

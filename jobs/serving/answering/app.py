@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from jobs.runtime.inputs import Inputs
 from jobs.serving.answering import classify, open_inference
 from jobs.serving.answering.guard import Guard
 from jobs.serving.answering.messages import Receive, Request, Response, Scope, Send, as_json, refusal, respond
@@ -109,10 +110,10 @@ class App:
         request.version = version or ""
         return _card if kind == "v1" and act is None else ACTS.get((kind, act), _nothing)
 
-    def predicted(self, version: str, items: Sequence[Any], probabilities: Any) -> None:
-        """Let those who observe know what a version said."""
+    def predicted(self, version: str, rows: Inputs, probabilities: Any) -> None:
+        """Let those who observe know what a version said of prepared rows."""
         for observer in self.observers:
-            observer.predicted(version, items, probabilities)
+            observer.predicted(version, rows, probabilities)
 
     def observe(self, seen: Seen) -> None:
         """Let those who observe know of a request."""

@@ -80,16 +80,17 @@ def _item(fields: Any) -> Raw | Refused:
 async def answer(version: Version, question: Question, told: Any) -> list[dict[str, Any]]:
     """Return for each item its label, probability and top labels, or of many, `error` for what is wrong with one.
 
-    Refused(422) when a single item, or every one of many, cannot be classified. `told` hears the items and their
-    probabilities.
+    Refused(422) when a single item, or every one of many, cannot be classified. `told` hears the prepared rows and
+    their probabilities.
     """
     good = [item for item in question.items if not isinstance(item, Refused)]
-    wrong, probabilities = await version.each_of(good) if good else ([], None)
+    prepared, wrong = await version.prepare(good) if good else (None, [])
     reasons = iter(wrong)
     errors = [item.reason if isinstance(item, Refused) else next(reasons) for item in question.items]
-    if probabilities is None:
+    if prepared is None:
         raise Refused(422, "; ".join(dict.fromkeys(reason for reason in errors if reason)))
-    told(version.name, [item for item, reason in zip(good, wrong, strict=True) if reason is None], probabilities)
+    probabilities = await version.probabilities(prepared)
+    told(version.name, prepared, probabilities)
     rows = iter(probabilities)
     answers = (version.classifier.answer(next(rows), question.top) if not e else {"error": e} for e in errors)
     return list(answers)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
+
+from jobs.artifacts import Model
+from jobs.runtime.inputs import Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,14 @@ class Observer(Protocol):
     def seen(self, request: Seen) -> None:
         """Take note of a request."""
 
-    def predicted(self, version: str, items: Sequence[Any], probabilities: NDArray[Any]) -> None:
-        """Take note of what a version said, `float32[rows, classes]`; `items` are raw, or empty for tensors."""
+    def knows(self, version: str, model: Model) -> None:
+        """Take note of a version that was loaded and may answer; called from any thread."""
+
+    def forgets(self, version: str) -> None:
+        """Take note of a version that answers no more."""
+
+    def predicted(self, version: str, rows: Inputs, probabilities: NDArray[Any]) -> None:
+        """Take note of prepared rows and what a version said of them, `float32[rows, classes]`."""
 
     def batched(self, version: str, rows: int) -> None:
         """Take note of how many rows ran together; called from any thread."""

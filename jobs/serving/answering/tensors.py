@@ -159,7 +159,7 @@ async def infer(version: Version, asked: Inference, told: Any) -> dict[str, NDAr
         if bad or rows is None:
             raise Refused(400, "; ".join(bad[:5]))
     probabilities = await version.probabilities(rows)
-    told(version.name, items, probabilities)
+    told(version.name, rows, probabilities)
     outputs: dict[str, NDArray[Any]] = {}
     for name in asked.outputs or OUTPUTS:
         outputs[name] = probabilities if name == "probabilities" else _labels(version, probabilities)

@@ -56,6 +56,8 @@ class Roster:
             held = self.versions.get(asked.version)
             if held is None or held.asked.model_copy(update={"weight": asked.weight}) != asked:
                 made = Version(asked, plan.limits, plan.threads, self._batched)
+                for observer in self._observers:
+                    observer.knows(asked.version, made.classifier.model)
                 self.tallies[asked.version] = Tally()
                 self.tripped.pop(asked.version, None)
                 self.versions[asked.version] = made
@@ -67,6 +69,8 @@ class Roster:
             self.versions.pop(name).close()  # requests in its hands hold on to it
             self.tallies.pop(name, None)
             self.tripped.pop(name, None)
+            for observer in self._observers:
+                observer.forgets(name)
 
     def _batched(self, version: str, rows: int) -> None:
         for observer in self._observers:

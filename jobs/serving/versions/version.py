@@ -50,11 +50,6 @@ class Version:
         """Return `float32[rows, classes]` of prepared rows."""
         return softmax(await self.lane.logits(rows) / np.float32(self.classifier.model.temperature))
 
-    async def each_of(self, items: list[Raw]) -> tuple[list[str | None], NDArray[np.float32] | None]:
-        """Return for each raw item what is wrong with it, if anything, and the probabilities of the others."""
-        prepared, wrong = await self.prepare(items)
-        return wrong, None if prepared is None else await self.probabilities(prepared)
-
     async def prepare(self, items: list[Raw]) -> tuple[Inputs | None, list[str | None]]:
         """Return the rows of the items that can be prepared, and for each item what is wrong with it."""
         if sum(map(_size, items)) <= INLINE_BYTES:
