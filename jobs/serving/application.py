@@ -14,6 +14,7 @@ from jobs.artifacts import Model
 from jobs.runtime.classifier import Classifier, Raw, as_json, golden_rows
 from jobs.serving.canary import Canary
 from jobs.serving.controlling import Control
+from jobs.serving.haproxy.front import proxy_in_use
 from jobs.serving.keys import HashedKey, new_key
 from jobs.serving.limits import Limits
 from jobs.serving.plan import asked_of
@@ -56,6 +57,7 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     candidate = Candidate(asked, [offline.classify([item])[0] for item in golden])
     control = Control(place.application)
     url = control.listening(place.host, place.port, place.route, place.limits.body_bytes)
+    tell({"proxy": proxy_in_use()})
     begun = control.running()
     secret, key = new_key("deployment")
     try:

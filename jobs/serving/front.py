@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from jobs.serving.limits import MOST_BYTES
+from jobs.serving.limits import DROPPED, MOST_BYTES
 
 CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 CAP = "ESPALIER_BODY_BYTES"
@@ -47,6 +47,9 @@ class BodyCap:
             return
         stated = dict(scope["headers"]).get(b"content-length", b"")
         if stated.isdigit() and int(stated[:20]) > self.cap:
+            if int(stated[:20]) <= DROPPED:
+                while (await receive()).get("more_body", False):
+                    pass  # nothing of it is kept
             await self._refuse(send)
             return
         size, refused, begun = 0, False, False

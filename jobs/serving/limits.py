@@ -10,6 +10,8 @@ from jobs.spec import Spec
 
 MOST_BYTES = 8 * 2**20
 MOST_ITEMS = 64
+DROPPED = 64 * 2**20  # bytes: a body that says it is over the cap, but not over this, is read past, so that its client,
+# which sends before it reads, hears why it is refused
 
 
 class Limits(Spec):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.serving.answering.guard import Guard
+from jobs.serving.limits import DROPPED
 from jobs.serving.refused import Refused
 
 Scope = MutableMapping[str, Any]
@@ -40,6 +41,9 @@ class Request:
         cap = guard.limits.body_bytes
         stated = self.header(b"content-length")
         if stated.isdecimal() and int(stated[:20]) > cap:
+            if int(stated[:20]) <= DROPPED:
+                await drop(self.receive)
+                self.read = True
             raise Refused(413, f"the body is over {cap} bytes")
         pieces = bytearray()
         more = True
@@ -53,6 +57,12 @@ class Request:
             more = message.get("more_body", False)
         self.read = True
         return guard.decompressed(bytes(pieces), self.header(b"content-encoding").strip().lower())
+
+
+async def drop(receive: Receive) -> None:
+    """Read past a body, keeping nothing of it."""
+    while (await receive()).get("more_body", False):
+        pass
 
 
 @dataclass(slots=True)

@@ -85,9 +85,12 @@ def test_without_keys_only_this_machine_is_answered(app: App, row: bytes) -> Non
 
 def test_a_body_is_cut_at_the_cap_whatever_its_length_says(app: App) -> None:
     over = {"error": "the body is over 200000 bytes"}
-    stated = {"content-length": str(60 << 20)}
+    stated = {"content-length": str(65 << 20)}
     answer = ask(app, "POST", "/v1/classify", headers=stated, kind="image/png", pieces=[])
     assert (answer.status, answer.json, answer.headers[b"connection"]) == (413, over, b"close")
+    body, stated = b"x" * (60 << 20), {"content-length": str(60 << 20)}
+    answer, size = grown(lambda: ask(app, "POST", "/v1/classify", body, "image/png", headers=stated))
+    assert (answer.status, answer.json, size < 20 << 20) == (413, over, True)
     endless = [b"x" * (1 << 16)] * 10_000  # 655 MB, were it read
     lying = {"content-length": "5"}
     answer, size = grown(lambda: ask(app, "POST", "/v1/classify", headers=lying, kind="image/png", pieces=endless))
