@@ -24,7 +24,10 @@ class Control:
     """One application of this cluster's Serve."""
 
     def __init__(self, application: str) -> None:
+        from ray.serve import context
+
         self.application = application
+        context._check_cached_client_alive()  # a process may hold on to a Serve of this cluster that has ended
 
     def listening(self, host: str, port: int, route: str, cap: int) -> str:
         """Start Serve unless it runs, and return the address the application answers at; `cap` is of bodies."""

@@ -139,7 +139,7 @@ def test_texts_of_any_kind_have_an_answer_that_is_no_failure(app: App) -> None:
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, kind, **options)  # type: ignore[arg-type]
+    image.save(file, kind, **options)
     return file.getvalue()
 
 

@@ -56,7 +56,7 @@ class Clients:
             connection.request("POST", "/v1/classify", self.rows[place], {"Content-Type": "image/png"})
             answer = connection.getresponse()
             text = answer.read()
-            told = json.loads(text) if answer.status == 200 else {"version": "", "predictions": text}
+            told: Any = json.loads(text) if answer.status == 200 else {"version": "", "predictions": text}
             self.found.append((answer.status, told["version"], place, told["predictions"]))
 
 
