@@ -21,6 +21,7 @@ from jobs.data.preprocess import Preprocess
 from jobs.exporting.forms import Variant
 from jobs.exporting.variants import chosen, shaping_of
 from jobs.fit import fit
+from jobs.judging.faithful import faithful
 from jobs.models.model import ModelSpec, build, build_to_train, load_weights, read_weights
 from jobs.models.weights.wholes import uncut
 from jobs.product import Product, golden_of, write_model
@@ -197,6 +198,8 @@ class Chain:
         checked = (technique.promise(self.first.weights, held.weights, file) for technique in techniques)
         findings = self.link.findings + kept_promises(finding for found in checked for finding in found)
         skipped = {skip: None for technique in techniques for skip in technique.skips(model, file)}
+        drift = sum(technique.drift() for technique in techniques)
+        findings += kept_promises([faithful(file, model, self._rows("validation"), drift)])
         chain = tuple(technique.model_dump(mode="json") for technique in self.work.techniques)
         product = Product(
             held.spec, held.preprocess, self.classes, held.weights, self.work.strategy,

@@ -65,6 +65,7 @@ class Judge:
         found = scores(answers.found, self.true, model.classes) | curves(probabilities, self.true)
         found["calibration"] = self._calibration(model.temperature, logits, probabilities)
         found |= self._rejection(name, self._chosen_on(model, runner, path), answers)
+        found |= {"parameters": model.parameters, "macs": model.macs}
         found |= size(path / model.served) | latency(runner, rows) | self._against_first(answers)
         told = ("accuracy", "accuracy_low", "accuracy_high", "size_bytes", "p99_ms")
         self.tell({"judged": name} | {fact: found[fact] for fact in told})

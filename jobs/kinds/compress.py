@@ -19,6 +19,7 @@ from jobs.strategies import DEFAULT, Strategy
 from jobs.strategies.imports import TRAINING
 from jobs.sweeping.trials import Trials
 from jobs.techniques import Teaches, Technique
+from jobs.techniques.legality import nearest, refusals
 
 
 class Compress(Job):
@@ -58,26 +59,24 @@ class Compress(Job):
         """Check the chain: what may follow what, on the model's backbone, under the strategy."""
         yield from mismatch(("model",), steps, self.model, self.data)
         yield from ownerless(self.strategy, steps, self.data)
-        spec = self._given(steps)
+        spec = given = self._given(steps)
         for index, technique in enumerate(self.techniques):
-            place = ("techniques", index)
-            if spec is not None:
-                yield from ((place, text) for text in technique.unfit(spec.backbone))
-                for text in technique.legal(self.techniques[:index], spec.backbone, self.strategy):
-                    yield place, text
-            recipe = technique.recipe()
-            for text in self.strategy.problems(recipe.batch_size) if recipe else ():
-                yield place, text
+            place, before = ("techniques", index), self.techniques[:index]
+            backbone = None if spec is None else spec.backbone
+            yield from ((place, text) for text in refusals(technique, before, backbone, self.strategy))
             if isinstance(technique, Teaches):
                 spec = technique.learner()
                 wrong = [*too_small(steps, spec.backbone, self.data), *spec.backbone.problems()]
                 yield from (((*place, "student", "backbone"), text) for text in wrong)
-            yield from ((place, text) for text in self.strategy.cannot_carry(technique))
+            recipe = technique.recipe()
             if recipe is not None and spec is not None:
                 learner = spec.backbone
-                yield from ((place, text) for text in self.strategy.refuses(learner, recipe))
                 for number, text in problems(recipe.augment, learner.modality, learner.runtime == "tensorflow"):
                     yield (*place, "augment", number), text
+        found = self.techniques if given is None else nearest(self.techniques, given.backbone, self.strategy)
+        if found and found != self.techniques:
+            names = ", ".join(str(technique.model_dump()["kind"]) for technique in found)
+            yield ("techniques",), f"the nearest chain that may be: {names}"
 
         yield from self._about_files(spec)
 

@@ -23,6 +23,9 @@ class Backbone(Choice):
     modality: ClassVar[Literal["image", "text", "image_text"]]
     smallest: ClassVar[int] = 1  # pixels a side of an image it reads
     compressible: ClassVar[bool] = True  # False: its layers cannot be rebuilt around, the file can be quantized
+    removable: ClassVar[
+        tuple[str, ...]
+    ] = ()  # kinds of units that are bound to no others: structured pruning takes them
     architecture: ClassVar[tuple[str, ...]] = ()  # the fields that say how its layers are laid out
     elastic: ClassVar[tuple[str, ...]] = ()  # of these, in the order a supernet frees them: smaller is part of larger
     normalises_batches: ClassVar[bool] = False  # its layers take means over the rows of a batch, and keep averages

@@ -37,6 +37,7 @@ class Bert(Backbone):
 
     kind: Literal["bert"] = "bert"
     modality = "text"
+    removable = ("heads", "neurons")
     sharding = Sharding(  # attention by heads, feed-forward by columns, then rows: the layers' names are the encoder's
         columns=("_query", "_key", "_value", "_intermediate", "pooler"),
         rows=("_attention", "_output"),

@@ -18,6 +18,7 @@ class EmbeddingBag(Backbone):
 
     kind: Literal["embedding_bag"] = "embedding_bag"
     modality = "text"
+    removable = ("columns",)
     sharding = Sharding(widths=("embedding",))
     vocabulary: Annotated[int, Field(ge=100, le=200_000)] = 20_000
     length: Annotated[int, Field(ge=4, le=4_096, description="Word pieces a text is cut or padded to")] = 128

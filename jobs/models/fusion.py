@@ -58,6 +58,12 @@ class Fusion(Backbone):
         return any(part.normalises_batches for part in self.parts().values())
 
     @property
+    def removable(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What either has, and the neurons of a layer in between."""
+        between = ("neurons",) if self.fusion == "late" and self.width else ()
+        return tuple(dict.fromkeys([*self.image.removable, *self.text.removable, *between]))
+
+    @property
     def smallest(self) -> int:  # type: ignore[override]
         """How many pixels a side the image backbone reads."""
         return self.image.smallest

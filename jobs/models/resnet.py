@@ -25,6 +25,7 @@ class ResNet(ImageBackbone):
 
     kind: Literal["resnet"] = "resnet"
     normalises_batches: ClassVar[bool] = True
+    removable: ClassVar[tuple[str, ...]] = ("channels",)
     architecture: ClassVar[tuple[str, ...]] = ("depth", "width", "kernel", "block")
     elastic: ClassVar[tuple[str, ...]] = ("kernel", "depth", "width")
     depth: Annotated[int, Field(ge=8, le=1202)] = 20

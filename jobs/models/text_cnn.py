@@ -19,6 +19,7 @@ class TextCnn(Backbone):
 
     kind: Literal["text_cnn"] = "text_cnn"
     modality = "text"
+    removable: ClassVar[tuple[str, ...]] = ("channels", "columns")
     architecture: ClassVar[tuple[str, ...]] = ("width", "filters", "kernels")
     vocabulary: Annotated[int, Field(ge=100, le=200_000)] = 8_000
     length: Annotated[int, Field(ge=4, le=4_096, description="Word pieces a text is cut or padded to")] = 64

@@ -7,7 +7,9 @@ __all__ = ["Teaches", "Technique"]
 Technique.found_in(
     {
         "distill": "jobs.techniques.distill",
+        "factorize": "jobs.techniques.factorize",
         "prune": "jobs.techniques.prune",
+        "prune_structured": "jobs.techniques.prune_structured",
         "quantize": "jobs.techniques.quantize",
         "share_weights": "jobs.techniques.share_weights",
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from jobs.artifacts import Finding
 from jobs.models.backbone import Backbone
@@ -13,6 +14,7 @@ from jobs.models.model import weights_of
 from jobs.models.weights.wholes import name_of
 from jobs.recipe import Recipe
 from jobs.strategies.strategy import Strategy
+from jobs.techniques import patterns
 from jobs.techniques.technique import Context, Technique
 
 if TYPE_CHECKING:
@@ -24,16 +26,41 @@ SPARE_WEIGHTS, SPARE_SHARE = 1.5, 1e-5
 
 
 class Prune(Recipe, Technique):
-    """Unstructured: `sparsity` of each kernel's weights become zero, by TFMOT's schedule and masks.
+    """`sparsity` of each kernel's weights become zero, by TFMOT's schedule and masks, wherever they are smallest.
 
-    Zeros compress (gzip, sparse formats); they make nothing faster on a CPU.
+    `m_by_n` zeroes m of every n weights along the input axis of dense layers and two-dimensional convolutions (Mishra
+    et al., 2021), `block` whole blocks of dense kernels and embeddings. Zeros compress (gzip, sparse formats); none of
+    the patterns makes anything faster on a CPU: structured pruning does.
     """
 
     kind: Literal["prune"] = "prune"
     zeroes: ClassVar[bool] = True
     sparsity: Annotated[float, Field(gt=0, lt=1, description="Share of zeros in every pruned kernel")] = 0.5
+    pattern: Literal["unstructured", "m_by_n", "block"] = "unstructured"
+    m_by_n: Annotated[
+        list[Annotated[int, Field(ge=1, le=64)]],
+        Field(min_length=2, max_length=2, description="Zeros, and of how many weights in a row; [2, 4]"),
+    ] = [2, 4]
+    block: Annotated[
+        list[Annotated[int, Field(ge=1, le=64)]],
+        Field(min_length=2, max_length=2, description="Inputs and outputs of a block; [4, 4]"),
+    ] = [4, 4]
     ramp: Literal["polynomial", "constant"] = "polynomial"
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 4
+
+    @model_validator(mode="after")
+    def _the_pattern_says_how_many(self) -> Self:
+        zeros, of = self.m_by_n
+        if zeros >= of:
+            raise PydanticCustomError("pattern", f"zeroes {zeros} of every {of} weights, and some must be left")
+        for name in ("m_by_n", "block"):
+            if name in self.model_fields_set and self.pattern != name:
+                raise PydanticCustomError("pattern", f"sets {name}, which only pattern: {name} has")
+        if self.pattern == "m_by_n" and {"sparsity", "ramp"} & self.model_fields_set:
+            raise PydanticCustomError(
+                "pattern", "sets sparsity or ramp, but m_by_n says how many are zero from the start"
+            )
+        return self
 
     def recipe(self) -> Recipe:
         """Return the fine-tuning's recipe."""
@@ -47,6 +74,8 @@ class Prune(Recipe, Technique):
             yield "weights cannot be pruned once the file is quantized; put prune before quantize"
         if any(technique.most_values() for technique in before):
             yield "pruning parts weights that share a value; put prune before share_weights, which keeps zeros"
+        if self.pattern == "block" and backbone.modality == "image":
+            yield "blocks are of matrices, and image backbones are of convolutions; take prune_structured"
 
     def prepare(self, model: Any, context: Context) -> Training:
         """Wrap every kernel in TFMOT's pruning wrapper; masks are updated over the first three quarters."""
@@ -62,10 +91,10 @@ class Prune(Recipe, Technique):
         sparsity = tfmot.sparsity.keras
         schedule = (
             sparsity.PolynomialDecay(0.0, self.sparsity, begin_step=0, end_step=end, frequency=every)
-            if self.ramp == "polynomial"
+            if self._rises()
             else sparsity.ConstantSparsity(self.sparsity, begin_step=0, frequency=every)
         )
-        wrapped = _wrap(model, schedule)
+        wrapped = self._wrapped(model, schedule)
         layers = [layer for layer in wrapped.layers if _is_wrapped(layer)]
         for layer in layers:
             _mask_as_kept(layer)
@@ -75,7 +104,7 @@ class Prune(Recipe, Technique):
                 layer.pruning_step.assign(tf.cast(train_step, layer.pruning_step.dtype))
 
         def updates_masks(train_step: int) -> bool:  # the wrapper counts from one
-            return (train_step + 1) % every == 0 and (train_step < end or self.ramp == "constant")
+            return (train_step + 1) % every == 0 and (train_step < end or not self._rises())
 
         optimizer = optimizer_of(self, context.train_steps)
         return Training(wrapped, optimizer, self.seed, before_step=[advance], alone=updates_masks)
@@ -93,23 +122,57 @@ class Prune(Recipe, Technique):
         return weights
 
     def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:
-        """Check that every kernel has at least the promised share of zeros, to within one weight and ties."""
+        """Check that every kernel has the promised share of zeros, to within one of them and ties, in the pattern."""
         for name, value in after.items():
-            if _prunable(name, value):
-                zeros = float((value == 0).mean())
+            if self._prunes(name, value):
+                what, promised, measured, kept = self._judged(value)
+                layer = name.rsplit("/", 1)[0]
                 yield Finding(
-                    technique="prune",
-                    what="sparsity",
-                    layer=name.rsplit("/", 1)[0],
-                    promised=f">= {self.sparsity:g}",
-                    measured=f"{zeros:.4f}",
-                    kept=zeros >= self.sparsity - max(SPARE_WEIGHTS / value.size, SPARE_SHARE),
+                    technique="prune", what=what, layer=layer, promised=promised, measured=measured, kept=kept
                 )
 
+    def _judged(self, value: Any) -> tuple[str, str, str, bool]:
+        """Return what of a kernel is judged, what was promised and measured of it, and whether it was kept."""
+        if self.pattern == "m_by_n":
+            zeros, of = self.m_by_n
+            most = patterns.most_left(value, of)
+            return f"weights left of each {of} inputs", f"<= {of - zeros}", str(most), most <= of - zeros
+        height, width = self.block if self.pattern == "block" else (1, 1)
+        share, blocks = patterns.zero_share(value, height, width)
+        what = "sparsity" if self.pattern == "unstructured" else "share of blocks that are zero"
+        least = self.sparsity - max(SPARE_WEIGHTS / blocks, SPARE_SHARE)
+        return what, f">= {self.sparsity:g}", f"{share:.4f}", share >= least
 
-def _prunable(name: str, value: Any) -> bool:
-    """Say whether a weight is pruned: kernels and embeddings; not biases, normalisation or depthwise kernels."""
-    return name.rsplit("/", 1)[-1] in ("kernel", "embeddings") and len(value.shape) >= 2
+    def _rises(self) -> bool:
+        return self.ramp == "polynomial" and self.pattern != "m_by_n"
+
+    def _prunes(self, name: str, value: Any) -> bool:
+        """Say whether a weight is pruned: kernels and embeddings; not biases, normalisation or depthwise kernels.
+
+        TFMOT knows m by n of kernels of two or four axes, and blocks of matrices.
+        """
+        axes, part = len(value.shape), name.rsplit("/", 1)[-1]
+        if self.pattern == "m_by_n":
+            return part == "kernel" and axes in (2, 4)
+        return part in ("kernel", "embeddings") and (axes == 2 if self.pattern == "block" else axes >= 2)
+
+    def _wrapped(self, model: Any, schedule: Any) -> Any:
+        """Return `model` with a pruning wrapper around each layer that is pruned; weights are shared, not copied."""
+        import tensorflow_model_optimization as tfmot
+        import tf_keras as keras
+
+        options = {
+            "unstructured": {},
+            "m_by_n": {"sparsity_m_by_n": tuple(self.m_by_n)},
+            "block": {"block_size": tuple(self.block)},
+        }[self.pattern]
+
+        def around(layer: Any) -> Any:
+            if any(self._prunes(name_of(v), v) for v in layer.trainable_weights):
+                return tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule, **options)
+            return layer
+
+        return keras.models.clone_model(model, clone_function=around)
 
 
 def _is_wrapped(layer: Any) -> bool:
@@ -126,16 +189,3 @@ def _mask_as_kept(layer: Any) -> None:
         return variable._variable if isinstance(variable, AutoCastVariable) else variable
 
     layer.pruning_obj._pruning_vars = [tuple(map(kept, parts)) for parts in layer.pruning_vars]
-
-
-def _wrap(model: Any, schedule: Any) -> Any:
-    """Return `model` with a pruning wrapper around each layer that has a kernel; weights are shared, not copied."""
-    import tensorflow_model_optimization as tfmot
-    import tf_keras as keras
-
-    def around(layer: Any) -> Any:
-        if any(_prunable(name_of(v), v) for v in layer.trainable_weights):
-            return tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
-        return layer
-
-    return keras.models.clone_model(model, clone_function=around)

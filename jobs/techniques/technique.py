@@ -24,6 +24,8 @@ from jobs.strategies.strategy import Strategy
 if TYPE_CHECKING:
     from jobs.fit import Training
 
+ROUNDED = 0.5
+
 
 @dataclass
 class Context:
@@ -114,6 +116,13 @@ class Technique(Choice):
     def skips(self, model: Any, file: bytes) -> Iterator[Skipped]:
         """Name each layer of the plain `model` that the technique left out, in training or in the file."""
         yield from ()
+
+    def drift(self) -> float:
+        """Return how far it may move the file's logits from the float model's, as a share of their size.
+
+        What shapes the file rounds, and may move them by half: of a model that answers at random it would be above 1.
+        """
+        return ROUNDED if self.shapes_file else 0.0
 
     def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:
         """Compare weights by name before and after, and the file once there is one, with what was promised."""

@@ -19,6 +19,7 @@ from tests.benchmarks.quickstart import Quickstart
 from tests.benchmarks.recovery import Recovery
 from tests.benchmarks.replica_uss import ReplicaUss
 from tests.benchmarks.score import ScoreSpeed
+from tests.benchmarks.structured_speed import StructuredSpeed
 from tests.benchmarks.sweep import SweepSequential, SweepStock
 from tests.benchmarks.trial_overhead import TrialOverhead, TrialOverheadRetraced
 from tests.benchmarks.turnaround import TurnaroundCold, TurnaroundWarm
@@ -51,4 +52,5 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     SweepStock,
     TrialOverhead,
     TrialOverheadRetraced,
+    StructuredSpeed,
 )

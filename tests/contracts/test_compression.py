@@ -19,6 +19,7 @@ from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.strategies import Single
 from jobs.techniques import Teaches, Technique
+from jobs.techniques.legality import refusals
 from jobs.training import TrainWork
 from tests.jobs.data.making import made as prepared
 from tests.jobs.models.modules import image_module
@@ -46,7 +47,13 @@ BACKBONES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 TECHNIQUES: dict[str, list[dict[str, Any]]] = {
     "distill": [{"kind": "distill", "epochs": 2, "learning_rate": 0.01, "agreement": 0.3}],
-    "prune": [{"kind": "prune", "sparsity": 0.7, "epochs": 1}],
+    "factorize": [{"kind": "factorize", "energy": 0.7, "epochs": 1}],
+    "prune_structured": [{"kind": "prune_structured", "keep": 0.6, "epochs": 1}],
+    "prune": [
+        {"kind": "prune", "sparsity": 0.7, "epochs": 1},
+        {"kind": "prune", "pattern": "m_by_n", "epochs": 1},
+        {"kind": "prune", "pattern": "block", "sparsity": 0.7, "epochs": 1},
+    ],
     "quantize": [
         *({"kind": "quantize", "scheme": scheme} for scheme in ("int8", "dynamic", "float16", "int16x8", "int4")),
         {"kind": "quantize", "per_channel": False},
@@ -56,8 +63,14 @@ TECHNIQUES: dict[str, list[dict[str, Any]]] = {
 }
 LARGE = {"efficientnet_b0", "mobilenet_v2", "resnet50", "resnet50_v2"}  # on images of 32 by 32; run by make soak
 QUICK = {("mobilenet_v2", "quantize", 0)}  # but for one, on which make test looks too
-REPRESENTED = {"share_weights": {"resnet"}}  # techniques that make test tries on these backbones alone
-REPRESENTED_INDICES = {("quantize", index): {"resnet"} for index in (3, 4, 5, 6)}  # as those examples of them
+REPRESENTED = {  # examples that make test tries on these backbones alone
+    ("factorize", 0): {"bert"},
+    ("prune", 1): {"resnet"},
+    ("prune", 2): {"bert"},
+    ("prune_structured", 0): {"bert", "resnet"},
+    **{("quantize", index): {"resnet"} for index in (3, 4, 5, 6)},
+    ("share_weights", 0): {"resnet"},
+}
 
 SMALL_CNN = TEXT_CNN | {"width": 4, "filters": 4}
 STUDENTS: dict[str, dict[str, Any]] = {
@@ -82,8 +95,7 @@ def test_every_backbone_and_technique_is_under_contract() -> None:
 
 def marked(kind: str, technique: str = "quantize", index: int = 0) -> list[Any]:
     """Return the marks of a case."""
-    everywhere = REPRESENTED.get(technique, set(BACKBONES) - LARGE)
-    quick = kind in REPRESENTED_INDICES.get((technique, index), everywhere) or (kind, technique, index) in QUICK
+    quick = kind in REPRESENTED.get((technique, index), set(BACKBONES) - LARGE) or (kind, technique, index) in QUICK
     return [] if quick else [pytest.mark.slow]
 
 
@@ -136,7 +148,7 @@ CASES = [
     pytest.param(b, t, i, marks=marked(b, t, i))
     for b, t in product(sorted(BACKBONES), sorted(TECHNIQUES))
     for i, fields in enumerate(TECHNIQUES[t])
-    if not list(chosen_for(fields, (backbone := Backbone.choose(BACKBONES[b])).modality).unfit(backbone))
+    if not [*refusals(chosen_for(fields, (own := Backbone.choose(BACKBONES[b])).modality), [], own, Single())]
 ]
 
 
@@ -151,7 +163,6 @@ def test_a_technique_keeps_its_promise(
     if backbone in LARGE and "agreement" in fields:
         fields = fields | {"agreement": 0.0}  # a dozen train steps teach them nothing a student could agree with
     chosen = chosen_for(fields, spec.backbone.modality)
-    assert list(chosen.legal([], spec.backbone, Single())) == []
     out = Folder.parse(str(tmp_path / "out"))
     CompressWork([chosen], Single(), model, data, out)(Single().engine(), MemoryKeeper(tmp_path))
     made = Model.load(out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from jobs.artifacts import Report
+from jobs.artifacts import Model, Report
 from jobs.sweeping.trials import Trials, read_table
 from pipelines.find import artifact_at
 
@@ -51,5 +51,22 @@ def _search(store: Path) -> None:
     assert "Of 32 candidates 3 were refused before training" in page.read_text()
 
 
+def _structured(store: Path) -> None:
+    """Half of the multiplications are gone before layers become two, and the report says what is left of them."""
+    teacher, small = (report(store, "verdict").evaluations[name] for name in ("teacher", "small"))
+    assert small["macs"] < teacher["macs"] / 2
+    (folder,) = store.glob("*/small-*")
+    model = artifact_at(str(folder), Model)
+    assert {name for fact in model.rewrites for name in ("units", "rank") if getattr(fact, name)} == {"units", "rank"}
+    assert model.macs == small["macs"]
+    (page,) = store.glob("*/report-*/*/report.html")
+    assert f"{small['macs']:,}" in page.read_text()
+
+
 # By the definition's stem.
-SHOWN: dict[str, Callable[[Path], None]] = {"fusion": _fusion, "search": _search, "sweep": _sweep}
+SHOWN: dict[str, Callable[[Path], None]] = {
+    "fusion": _fusion,
+    "search": _search,
+    "structured": _structured,
+    "sweep": _sweep,
+}

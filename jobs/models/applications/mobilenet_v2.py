@@ -13,6 +13,7 @@ class MobileNetV2(Application):
     """MobileNetV2; `alpha` multiplies the channels of every layer but the last."""
 
     kind: Literal["mobilenet_v2"] = "mobilenet_v2"
+    removable = ("channels",)
     alpha: Annotated[
         float, Field(ge=0.1, le=2, description="Width; weights files come for 0.35, 0.5, 0.75, 1, 1.3 and 1.4")
     ] = 1.0

@@ -11,6 +11,7 @@ class ResNet50(Application):
     """ResNet-50 (He et al., 2015)."""
 
     kind: Literal["resnet50"] = "resnet50"
+    removable = ("channels",)
 
     def application(self, height: int, width: int) -> Any:
         """Return the Keras application."""
@@ -27,6 +28,7 @@ class ResNet50V2(Application):
     """ResNet-50 with pre-activation (He et al., 2016, "Identity mappings in deep residual networks")."""
 
     kind: Literal["resnet50_v2"] = "resnet50_v2"
+    removable = ("channels",)
 
     def application(self, height: int, width: int) -> Any:
         """Return the Keras application."""

@@ -12,13 +12,14 @@ from jobs.report.wording import between, count, milliseconds, percent, points, p
 
 HEADINGS = (
     "Model", "Accuracy", "95 % interval", "Change, points", "p", "Balanced accuracy", "Macro-F1", "Bytes",
-    "Of the first", "Gzip bytes", "p50, ms", "p99, ms"
+    "Of the first", "Gzip bytes", "Parameters", "MACs", "p50, ms", "p99, ms"
 )  # fmt: skip
 PAIRED = ("Model", "Only the first right", "Only this right", "Change, points", "95 % interval", "p")
 NOTE = (
     "Measured on the served files over the test split. Latency is of one row at a time on one thread of the host "
-    "that judged. Intervals of an accuracy are Wilson's; p is of McNemar's exact test on the same rows, and tells how "
-    "often a difference as large would come by chance were both models as good."
+    "that judged; MACs are multiplications with weights for one row. Intervals of an accuracy are Wilson's; p is of "
+    "McNemar's exact test on the same rows, and tells how often a difference as large would come by chance were both "
+    "models as good."
 )
 
 
@@ -53,6 +54,8 @@ def _row(name: str, found: Mapping[str, Any], first: Mapping[str, Any]) -> list[
         count(found.get("size_bytes")),
         percent(share, 1),
         count(found.get("gzip_bytes")),
+        count(found.get("parameters")),
+        count(found.get("macs")),
         milliseconds(found.get("p50_ms")),
         milliseconds(found.get("p99_ms")),
     ]

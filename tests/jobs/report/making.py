@@ -77,6 +77,7 @@ def a_model(root: Path, name: str, classes: Sequence[str], **facts: Any) -> Fold
 def evaluation(classes: list[str], found: list[int], true: list[int], size_bytes: int) -> dict[str, Any]:
     """Return what judging a file gives, for the predictions `found`."""
     measured = scores(np.array(found, np.int32), np.array(true, np.int32), classes)
+    measured |= {"parameters": size_bytes // 4, "macs": 12_345_678}
     return measured | {"size_bytes": size_bytes, "gzip_bytes": size_bytes // 2, "p50_ms": 0.39249, "p99_ms": 138.2}
 
 

@@ -16,7 +16,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 
 def test_compares_models_with_the_first(full: Page) -> None:
-    sure, less, times = "86.20 % to 100.00 %", "69.00 % to 95.66 %", ("0.392", "138")
+    sure, less, times = "86.20 % to 100.00 %", "69.00 % to 95.66 %", ("12,345,678", "0.392", "138")
     assert full.tables["Models judged by verdict"] == [
         [
             "Model",
@@ -29,11 +29,39 @@ def test_compares_models_with_the_first(full: Page) -> None:
             "Bytes",
             "Of the first",
             "Gzip bytes",
+            "Parameters",
+            "MACs",
             "p50, ms",
             "p99, ms",
         ],
-        ["teacher", "100.00 %", sure, "0.00", "–", "100.00 %", "100.00 %", "400,000", "100.0 %", "200,000", *times],
-        ["small", "87.50 %", less, "−12.50", "0.250", "87.50 %", "87.50 %", "100,000", "25.0 %", "50,000", *times],
+        [
+            "teacher",
+            "100.00 %",
+            sure,
+            "0.00",
+            "–",
+            "100.00 %",
+            "100.00 %",
+            "400,000",
+            "100.0 %",
+            "200,000",
+            "100,000",
+            *times,
+        ],
+        [
+            "small",
+            "87.50 %",
+            less,
+            "−12.50",
+            "0.250",
+            "87.50 %",
+            "87.50 %",
+            "100,000",
+            "25.0 %",
+            "50,000",
+            "25,000",
+            *times,
+        ],
     ]
     assert full.tables["Row by row against teacher"] == [
         ["Model", "Only the first right", "Only this right", "Change, points", "95 % interval", "p"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from jobs.techniques.prune import Prune
 
@@ -33,3 +34,41 @@ def test_a_small_kernel_may_miss_one_weight_and_not_two() -> None:
         kernel[: 70 - short] = 0
         (finding,) = Prune(epochs=1, sparsity=0.7).promise({}, {"head/kernel": kernel.reshape(10, 10)}, None)
         assert finding.kept is wanted
+
+
+def judged(kernel: np.ndarray, **fields: object) -> tuple[str, str, bool]:
+    """Return what was promised and measured of a kernel, and whether it was kept."""
+    (finding,) = Prune.model_validate(fields).promise({}, {"head/kernel": kernel}, None)
+    return finding.promised, finding.measured, finding.kept
+
+
+def test_two_of_four_is_counted_along_the_inputs_of_each_output() -> None:
+    kernel = np.ones((3, 3, 8, 5), np.float32)
+    kernel[:, :, [0, 3, 4, 5]] = 0
+    assert judged(kernel, pattern="m_by_n") == ("<= 2", "2", True)
+    kernel[1, 1, 3, 2] = 0.1
+    assert judged(kernel, pattern="m_by_n") == ("<= 2", "3", False)
+    assert judged(np.ones((2, 5), np.float32), pattern="m_by_n")[2]  # two inputs are no four
+    assert [*Prune.model_validate({"pattern": "m_by_n"}).promise({}, {"conv/kernel": np.ones((3, 8, 5))}, None)] == []
+
+
+def test_blocks_are_zero_as_wholes() -> None:
+    kernel = np.ones((8, 10), np.float32)  # two by three blocks, the last ones of two columns
+    kernel[:4] = 0
+    assert judged(kernel, pattern="block", sparsity=0.5) == (">= 0.5", "0.5000", True)
+    kernel[0, 0] = kernel[0, 4] = kernel[0, 9] = 1  # nearly as many zeros, in no block
+    assert judged(kernel, pattern="block", sparsity=0.5) == (">= 0.5", "0.0000", False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"pattern": "m_by_n", "m_by_n": [4, 4]}, "zeroes 4 of every 4 weights, and some must be left"),
+        ({"block": [2, 2]}, "sets block, which only pattern: block has"),
+        ({"pattern": "block", "m_by_n": [2, 4]}, "sets m_by_n, which only pattern: m_by_n has"),
+        ({"pattern": "m_by_n", "ramp": "constant"}, "sets sparsity or ramp, but m_by_n says how many are zero"),
+    ],
+)
+def test_a_pattern_and_what_belongs_to_another_are_refused(fields: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        Prune.model_validate(fields)
