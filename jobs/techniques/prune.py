@@ -123,13 +123,11 @@ class Prune(Recipe, Technique):
 
     def promise(self, before: Mapping[str, Any], after: Mapping[str, Any], file: bytes | None) -> Iterator[Finding]:
         """Check that every kernel has the promised share of zeros, to within one of them and ties, in the pattern."""
-        for name, value in after.items():
-            if self._prunes(name, value):
-                what, promised, measured, kept = self._judged(value)
-                layer = name.rsplit("/", 1)[0]
-                yield Finding(
-                    technique="prune", what=what, layer=layer, promised=promised, measured=measured, kept=kept
-                )
+        judged = [(name.rsplit("/", 1)[0], self._judged(v)) for name, v in after.items() if self._prunes(name, v)]
+        for layer, (what, promised, measured, kept) in judged:
+            yield Finding(technique="prune", what=what, layer=layer, promised=promised, measured=measured, kept=kept)
+        if not judged:
+            yield Finding(technique="prune", what="kernels in the pattern", promised=">= 1", measured="0", kept=False)
 
     def _judged(self, value: Any) -> tuple[str, str, str, bool]:
         """Return what of a kernel is judged, what was promised and measured of it, and whether it was kept."""
@@ -149,12 +147,15 @@ class Prune(Recipe, Technique):
     def _prunes(self, name: str, value: Any) -> bool:
         """Say whether a weight is pruned: kernels and embeddings; not biases, normalisation or depthwise kernels.
 
-        TFMOT knows m by n of kernels of two or four axes, and blocks of matrices.
+        TFMOT knows m by n of kernels of two or four axes, and blocks of matrices that are larger than one both ways.
         """
         axes, part = len(value.shape), name.rsplit("/", 1)[-1]
         if self.pattern == "m_by_n":
             return part == "kernel" and axes in (2, 4)
-        return part in ("kernel", "embeddings") and (axes == 2 if self.pattern == "block" else axes >= 2)
+        if self.pattern == "block":
+            larger = axes == 2 and all(size > one for size, one in zip(value.shape, self.block, strict=True))
+            return part in ("kernel", "embeddings") and larger
+        return part in ("kernel", "embeddings") and axes >= 2
 
     def _wrapped(self, model: Any, schedule: Any) -> Any:
         """Return `model` with a pruning wrapper around each layer that is pruned; weights are shared, not copied."""

@@ -47,7 +47,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 TECHNIQUES: dict[str, list[dict[str, Any]]] = {
     "distill": [{"kind": "distill", "epochs": 2, "learning_rate": 0.01, "agreement": 0.3}],
-    "factorize": [{"kind": "factorize", "energy": 0.7, "epochs": 1}],
+    "factorize": [{"kind": "factorize", "energy": 0.5, "epochs": 1}],
     "prune_structured": [{"kind": "prune_structured", "keep": 0.6, "epochs": 1}],
     "prune": [
         {"kind": "prune", "sparsity": 0.7, "epochs": 1},
