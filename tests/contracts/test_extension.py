@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -65,6 +65,7 @@ class ToyRound(Technique):
     """Lets the file's weights be float16."""
 
     kind: Literal["toy_round"] = "toy_round"
+    shapes_file: ClassVar[bool] = True
     most_bytes: Annotated[int, Field(gt=0)] = 100_000
 
     def lower(self, converter: Any, context: Any) -> None:
@@ -153,5 +154,5 @@ def test_they_run_on_a_cluster(ray_cluster: None, tmp_path: Path) -> None:
     outcome = Runner(pipeline, planned, Resources(3), lambda *event: None, made).run()
     assert outcome.done, outcome.errors
     assert isinstance(model := outcome.artifacts["small"], Model)
-    assert [finding.technique for finding in model.findings] == ["toy_round"]
+    assert [finding.technique for finding in model.findings] == ["toy_round", "convert"]
     assert model.recipe["augment"] == [{"kind": "toy_dim", "most": 0.3}]

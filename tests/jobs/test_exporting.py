@@ -57,7 +57,7 @@ def test_the_smallest_file_is_served_and_all_that_were_measured_are_kept(
     assert by_name["float16"].accuracy == pytest.approx(by_name["float32"].accuracy, abs=0.02)
     assert all(variant.rows == made_rows(digits) and 0 < variant.p50_ms <= variant.p99_ms for variant in made.variants)
     assert "int8" in weight_bytes_by_type((out.path / made.served).read_bytes(), 1024)
-    assert {finding.technique for finding in made.findings} == {"prune", "quantize"}
+    assert {finding.technique for finding in made.findings} == {"prune", "quantize", "convert"}
     check_exports(made, out, digits)
 
 

@@ -74,9 +74,10 @@ def test_the_student_replaces_its_teacher_and_says_how_far_it_agrees(
     assert made.spec["backbone"]["width"] == 4
     assert made.parameters < Model.load(teacher).parameters
     assert [epoch.phase for epoch in made.history] == ["train"] * 3 + ["distill"] * 2
-    (finding,) = made.findings
+    finding, converted = made.findings
     assert finding.what == "agreement with the teacher on validation rows"
     assert 0.3 < float(finding.measured) <= 1
+    assert (converted.technique, converted.promised) == ("convert", "<= 0.001")
     assert events.count({"start": "asking the teacher"}) == 1, "the teacher is asked once"
 
 

@@ -114,7 +114,7 @@ def test_both_outlast_the_training_and_no_convolution_is_emptied(digits: Folder,
         assert (kernel != 0).mean() > 0.3, name
     pointwise = [name for name, kernel in found.kernels.items() if kernel.shape[:2] == (1, 1)]
     assert pointwise, "1×1 convolutions, which TFMOT's own preserving scheme may empty"
-    assert {finding.technique for finding in found.made.findings} == {"prune", "share_weights", "quantize"}
+    assert {f.technique for f in found.made.findings} == {"prune", "share_weights", "quantize", "convert"}
     assert found.made.skipped == []
     shutil.rmtree(tmp_path / "technique002")
     shutil.rmtree(tmp_path / "out")

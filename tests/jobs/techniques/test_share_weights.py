@@ -80,5 +80,5 @@ def test_behind_a_pruning_zeros_stay_zeros_while_values_learn(digits: Folder, mo
         start = shared(pruned[name], 8, "kmeans_plus_plus", zeros=True)
         assert not np.allclose(kernel, start, atol=1e-5), f"{name} has not learnt"
     made = Model.load(out)
-    assert {finding.technique for finding in made.findings} == {"prune", "share_weights"}
+    assert {finding.technique for finding in made.findings} == {"prune", "share_weights", "convert"}
     assert [epoch.phase for epoch in made.history[-3:]] == ["prune", "share_weights", "share_weights"]
