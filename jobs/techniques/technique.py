@@ -24,7 +24,7 @@ from jobs.strategies.strategy import Strategy
 if TYPE_CHECKING:
     from jobs.fit import Training
 
-ROUNDED = 0.5
+ROUNDED = 0.9
 
 
 @dataclass
@@ -120,7 +120,7 @@ class Technique(Choice):
     def drift(self) -> float:
         """Return how far it may move the file's logits from the float model's, as a share of their size.
 
-        What shapes the file rounds, and may move them by half: of a model that answers at random it would be above 1.
+        What shapes the file rounds, and is held to this alone: of a file that says the same of every row it would be 1.
         """
         return ROUNDED if self.shapes_file else 0.0
 

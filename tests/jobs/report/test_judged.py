@@ -15,25 +15,16 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(written(everything(root, CLASSES), root / "out"))
 
 
+HEADINGS = [
+    "Model", "Accuracy", "95 % interval", "Change, points", "p", "Balanced accuracy", "Macro-F1", "Bytes",
+    "Of the first", "Gzip bytes", "Parameters", "MACs", "p50, ms", "p99, ms",
+]  # fmt: skip
+
+
 def test_compares_models_with_the_first(full: Page) -> None:
     sure, less, times = "86.20 % to 100.00 %", "69.00 % to 95.66 %", ("12,345,678", "0.392", "138")
     assert full.tables["Models judged by verdict"] == [
-        [
-            "Model",
-            "Accuracy",
-            "95 % interval",
-            "Change, points",
-            "p",
-            "Balanced accuracy",
-            "Macro-F1",
-            "Bytes",
-            "Of the first",
-            "Gzip bytes",
-            "Parameters",
-            "MACs",
-            "p50, ms",
-            "p99, ms",
-        ],
+        HEADINGS,
         [
             "teacher",
             "100.00 %",

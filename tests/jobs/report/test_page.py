@@ -241,7 +241,7 @@ def test_a_report_that_judged_nothing_alone(tmp_path: Path) -> None:
 
 def test_a_report_that_measured_only_some_things(tmp_path: Path) -> None:
     page = Page(written({"v": a_report(tmp_path, {"m": {"accuracy": 0.5}})}, tmp_path / "out"))
-    assert page.tables["Models judged by v"][1] == ["m", "50.00 %", "–", "0.00", *["–"] * 8]
+    assert page.tables["Models judged by v"][1] == ["m", "50.00 %", "–", "0.00", *["–"] * 10]
 
 
 def test_an_endpoint_alone(tmp_path: Path) -> None:

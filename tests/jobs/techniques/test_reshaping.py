@@ -54,7 +54,6 @@ def test_a_smaller_model_is_made_smaller_again_and_teaches(whole: Folder, digits
     chain = [
         {"kind": "prune_structured", "keep": 0.6, "importance": "taylor", "rows": 64, "epochs": 1, **FINE},
         {"kind": "factorize", "rank": 3, "epochs": 0},
-        {"kind": "prune", "sparsity": 0.5, "epochs": 1, **FINE},
     ]
     once = compressed(chain, whole, digits, tmp_path / "once")
     first, small = Model.load(whole), Model.load(once)
