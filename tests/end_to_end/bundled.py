@@ -36,6 +36,7 @@ SLOW = {  # run by make soak: make test runs those of what no other shows
     "resnet50_v2",
     "search",
     "strategies",
+    "structured",
     "tfrecord",
 }
 

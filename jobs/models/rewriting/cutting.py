@@ -47,7 +47,7 @@ def chosen(costs: Costs, scores: Scores, scope: Scope, of: Measure, keep: float)
 
     def saved(count: int) -> float:
         left = {root: _channels(costs.flow, root, len(kept)) for root, kept in _without(scores, going[:count]).items()}
-        return 1 - getattr(costs.of(left), of) / whole
+        return float(1 - getattr(costs.of(left), of) / whole)
 
     count = bisect_left(range(len(going)), 1 - keep, key=saved)
     return _without(scores, going[:count])

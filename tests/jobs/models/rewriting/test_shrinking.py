@@ -10,6 +10,7 @@ import pytest
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, WordPieces
 from jobs.models.model import ModelSpec, build, load_weights, weights_of
 from jobs.models.rewriting.cutting import cut
+from jobs.models.rewriting.importance import Importance
 from jobs.models.rewriting.rebuilding import macs_of, rebuilt
 from jobs.models.rewriting.shrinking import at_low_rank, traced, without_units
 from tests.rig import TINY
@@ -59,10 +60,8 @@ def model_of(name: str) -> Any:
 def rows_of(name: str) -> Any:
     rng = np.random.default_rng(1)
     preprocess = CASES[name][1]
-    pixels = {"image": preprocess} if isinstance(preprocess, ImagePixels) else {}
-    parts = pixels or {"tokens": preprocess} if not isinstance(preprocess, ImageAndText) else {}
     made: dict[str, Any] = {}
-    for part in preprocess.parts() if isinstance(preprocess, ImageAndText) else parts.values():
+    for part in preprocess.parts() if isinstance(preprocess, ImageAndText) else (preprocess,):
         if isinstance(part, ImagePixels):
             made["image"] = rng.uniform(0, 255, [4, part.height, part.width, part.channels]).astype(np.float32)
         else:
@@ -122,10 +121,11 @@ def test_the_least_important_go_first() -> None:
     weights[kernel][..., 2] = 0.001
     weights[scale][1] = 0.001
     load_weights(model, weights, "ours")
-    names = [kernel, scale]
-    for by, gone in (("l1", 2), ("bn_scale", 1)):
-        made = without_units(model, ["channels"], by, "global", "macs", 0.999, lambda: (None, None))  # type: ignore[arg-type]
-        for name in names:
+    x, y = rows_of("resnet"), np.arange(4, dtype=np.int32)
+    cases: list[tuple[Importance, int]] = [("l1", 2), ("bn_scale", 1)]
+    for by, gone in cases:
+        made = without_units(model, ["channels"], by, "global", "macs", 0.999, lambda: (x, y))
+        for name in (kernel, scale):
             np.testing.assert_array_equal(made.weights[name], np.delete(weights[name], gone, -1))
 
 
