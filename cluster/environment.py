@@ -1,8 +1,15 @@
-"""The environment every process of a run gets: the variables that must be set before a library is imported."""
+"""The runtime environment: the variables that must be set before a library is imported, the code, the versions."""
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
+from typing import Any
+
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # what Ray tells a submitted job of itself
+DISTRIBUTION = "espalier-ray"
+CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 
 # Each is read once, at import, by the library it belongs to; a value the user has set wins.
 DEFAULTS = {
@@ -33,3 +40,63 @@ def variables() -> dict[str, str]:
 def training_variables() -> dict[str, str]:
     """Return the environment variables of a process that trains."""
     return variables() | {name: os.environ.get(name, value) for name, value in ALLOCATION.items()}
+
+
+def driver_environment() -> dict[str, Any]:
+    """Return the runtime environment that this process connects with.
+
+    Ray refuses variables that a submitted job's own environment has, were their values the same.
+    """
+    given = _job_variables()
+    return {"env_vars": {name: value for name, value in variables().items() if name not in given}}
+
+
+def in_job() -> bool:
+    """Say whether this process was started by a cluster as a job of its own."""
+    return JOB in os.environ
+
+
+def _job_variables() -> set[str]:
+    try:
+        return set(json.loads(os.environ.get(JOB, "{}"))["runtime_env"]["env_vars"])
+    except (ValueError, KeyError, TypeError):
+        return set()
+
+
+def job_environment(package: str, *, install: bool = False) -> dict[str, Any]:
+    """Return the runtime environment of a submitted job: the package at this URI, and with `install` the versions.
+
+    A run stops within 20 s, or is killed and goes on from its checkpoints the next time; of itself Ray gives it 3 s.
+    """
+    environment: dict[str, Any] = {"working_dir": package, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "20"}}
+    if install:
+        environment["pip"] = {"packages": [f"{name}=={version}" for name, version in pins().items()]}
+    return environment
+
+
+def pins() -> dict[str, str]:
+    """Return the exact versions of what Espalier asks for: of constraints.txt, outside the repository those here."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    pinned = constraints()
+    found: dict[str, str] = {}
+    for text in requires(DISTRIBUTION) or []:
+        name = re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0]
+        if "extra ==" in text:
+            continue
+        try:
+            found[name] = pinned.get(name.lower()) or version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def constraints() -> dict[str, str]:
+    """Return the versions in constraints.txt by the packages' names, in lowercase; empty outside the repository."""
+    try:
+        lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+    return {name.strip().lower(): version.strip() for name, version in pairs}

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.environment import variables
+from cluster.environment import driver_environment, variables
 from cluster.errors import ClusterError
 from cluster.resources import Capacity, Nodes, Resources
 from cluster.warm_start import Imports, begin, end
@@ -50,10 +50,13 @@ def connect(
     imported, and `front` gives what its processes need in their environment to be reached from outside. Raises
     ClusterError when the address does not answer, or when no cluster starts here.
     """
+    from cluster.submit.token import close_own_token, present_token
+
     os.environ.update(variables())
     address = address_of(asked)
     if address is not None:
         _reach(address)
+        present_token()
     else:
         if front is not None:
             _kept.enter_context(_set(_kept.enter_context(front())))
@@ -61,7 +64,7 @@ def connect(
             begin(warm)
     import ray
 
-    options = {"runtime_env": {"env_vars": variables()}, "log_to_driver": False, "logging_level": logging.ERROR}
+    options = {"runtime_env": driver_environment(), "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         here = {"num_cpus": cpus or cpus_here(), "include_dashboard": dashboard, "dashboard_host": "127.0.0.1"}
         options |= here if dashboard else here | {"dashboard_port": _unused_port()}
@@ -71,7 +74,9 @@ def connect(
         if address is None:
             _end()
             raise ClusterError("Ray", f"does not start on this machine ({error})") from error
-        raise _no_answer(address, str(error)) from error
+        raise _not_ours(address, str(error)) from error
+    if address is None:
+        close_own_token()
     return Session(context.address_info["address"], context.dashboard_url or "", started_here=address is None)
 
 
@@ -99,6 +104,14 @@ def _reach(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
     except (OSError, OverflowError) as error:
         raise _no_answer(address, str(error)) from None
+
+
+def _not_ours(address: str, why: str) -> ClusterError:
+    """Return what to tell of a cluster that answers and does not let us in."""
+    if "ersion mismatch" in why:
+        remedy = "use the same Python (to the minor version) and Ray as the cluster, or submit: espalier submit"
+        return ClusterError(f"cluster {address}", " ".join(why.split())[:500], remedy=remedy)
+    return _no_answer(address, why)
 
 
 def _no_answer(address: str, why: str) -> ClusterError:

@@ -100,7 +100,7 @@ def run_remote(
     options["runtime_env"] = _here(variables or {}) | (runtime_env() if warm else {})
     if resources == Resources():
         options["scheduling_strategy"] = beside_us()
-    reference = ray.remote(max_calls=int(ends))(_call).options(**options).remote(function, args, channel)
+    reference = _remote(ends).options(**options).remote(function, args, channel)
     done: list[Any] = []
     try:
         while not done:
@@ -114,6 +114,13 @@ def run_remote(
             ray.cancel(reference, force=True)
             ray.wait([reference], timeout=GRACE)
     return _outcome(reference, function.__name__)
+
+
+@cache
+def _remote(ends: bool) -> Any:  # one for all calls: each would be sent to the cluster anew
+    import ray
+
+    return ray.remote(max_calls=int(ends))(_call)
 
 
 def _here(variables: Mapping[str, str]) -> dict[str, Any]:

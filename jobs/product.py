@@ -22,6 +22,8 @@ from jobs.exporting.forms import Export, Skipped, Variant
 from jobs.judging.served import runner_of
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.models.rewriting.rebuilding import macs_of
+from jobs.report.card import NAME as CARD
+from jobs.report.card import card
 from jobs.runtime.calibration import fit_temperature, held_out
 from jobs.runtime.classifier import Raw, write_golden
 from jobs.runtime.expectation import expectation, features_of
@@ -91,7 +93,7 @@ def write_model(
         write_golden(path, product.golden)
         for name in (*product.preprocess.files(), *product.spec.backbone.files()):
             _copy(preprocess_folder / name, path / name)
-    return Model(
+    model = Model(
         spec=product.spec.model_dump(mode="json"),
         rewrites=list(rewrites),
         classes=product.classes,
@@ -111,7 +113,9 @@ def write_model(
         expected=expected,
         recipe=product.recipe,
         strategy=product.strategy.model_dump(mode="json"),
-    ).save(out)
+    )
+    out.write_bytes(CARD, card(model).encode())
+    return model.save(out)
 
 
 def _held_out(runner: Any, rows: Any) -> tuple[float, Expected | None]:

@@ -51,12 +51,18 @@ def order(graph: Graph) -> list[str]:
 
 def dependants(graph: Graph, name: str) -> list[str]:
     """Return every step that needs `name`, directly or through others, in the order of the definition."""
-    needed_by: dict[str, list[str]] = {step: [] for step in graph}
+    others = needed_by(graph)
+    found = set(_reachable(others, others[name]))
+    return [step for step in graph if step in found]
+
+
+def needed_by(graph: Graph) -> dict[str, list[str]]:
+    """Return the steps that need each step directly, in the order of the definition."""
+    found: dict[str, list[str]] = {step: [] for step in graph}
     for step, needed in graph.items():
         for target in needed:
-            needed_by[target].append(step)
-    found = set(_reachable(needed_by, needed_by[name]))
-    return [step for step in graph if step in found]
+            found[target].append(step)
+    return found
 
 
 def ancestors(graph: Graph, names: Iterable[str]) -> list[str]:

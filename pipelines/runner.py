@@ -26,6 +26,7 @@ from jobs.job import Output
 from pipelines import graph
 from pipelines.pipeline import Pipeline
 from pipelines.plan import Planned
+from pipelines.running.waiting import Waiting
 
 POLL = 0.2  # seconds between two looks at what another thread may have set
 
@@ -84,17 +85,21 @@ class Runner:
         self.stop = stop or threading.Event()
         self.outcome = Outcome()
         self._unmet = {name: set(self.edges[name]) for name in planned}  # of each step that has not begun
+        self._waiting = Waiting({name: step.job.resources() for name, step in planned.items()})
+        self._next = graph.needed_by(self.edges)
         self._running: dict[str, Resources] = {}
         self._kept: dict[str, Resources] = {}  # what steps that are done go on holding
         self._ended: SimpleQueue[_End] = SimpleQueue()
 
     def run(self) -> Outcome:
         """Run to the end, or until `stop` is set and what runs has stopped."""
-        for name, step in self.planned.items():
-            if step.record is not None:
-                del self._unmet[name]
-                step.tidy()
-                self._take(_End(name, "reused", Artifact.load(step.place.artifact(step.record))))
+        reused = {name: step.record for name, step in self.planned.items() if step.record is not None}
+        self._unmet = {name: unmet for name, unmet in self._unmet.items() if name not in reused}
+        for name in [name for name, unmet in self._unmet.items() if not unmet]:
+            self._waiting.add(name)
+        for name, record in reused.items():
+            self.planned[name].tidy()
+            self._take(_End(name, "reused", Artifact.load(self.planned[name].place.artifact(record))))
         self._start_ready()
         while self._running:
             self._take(self._next_end())
@@ -104,16 +109,18 @@ class Runner:
         return self.outcome
 
     def _start_ready(self) -> None:
-        if self.stop.is_set():
-            return
-        for name in [name for name, unmet in self._unmet.items() if not unmet]:
-            asked = self.planned[name].job.resources()
-            # Summed anew each time: fractions of a CPU that are added and subtracted do not come back to nothing.
-            held = sum([*self._running.values(), *self._kept.values()], asked)
-            if held.fits(self.total) and not self._would_starve(name):
-                del self._unmet[name]
-                self._running[name] = asked
-                threading.Thread(target=self._run_step, args=(self.planned[name],), name=name, daemon=True).start()
+        while not self.stop.is_set() and (name := self._startable()) is not None:
+            self._waiting.remove(name)
+            del self._unmet[name]
+            self._running[name] = self._waiting.asked[name]
+            threading.Thread(target=self._run_step, args=(self.planned[name],), name=name, daemon=True).start()
+
+    def _startable(self) -> str | None:
+        """Return the first step that is ready, has room, and starves no other."""
+        # Summed anew each time: fractions of a CPU that are added and subtracted do not come back to nothing.
+        held = sum([*self._running.values(), *self._kept.values()], Resources())
+        ready = self._waiting.that_fit(lambda asked: (held + asked).fits(self.total))
+        return next((name for name in ready if not self._would_starve(name)), None)
 
     def _would_starve(self, name: str) -> bool:
         """Say whether what the step goes on holding would leave no room for one that does not depend on it."""
@@ -144,8 +151,11 @@ class Runner:
             self.outcome.artifacts[end.step] = end.result
             if end.state == "done":
                 self._kept[end.step] = self.planned[end.step].job.keeps()
-            for unmet in self._unmet.values():
-                unmet.discard(end.step)
+            for name in self._next[end.step]:
+                if name in self._unmet:
+                    self._unmet[name].discard(end.step)
+                    if not self._unmet[name]:
+                        self._waiting.add(name)
         else:
             self.outcome.errors[end.step] = end.result
         self._state(end.step, end.state, end.details())

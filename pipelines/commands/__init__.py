@@ -25,13 +25,24 @@ NAMES = (
     "schema",
     "import-hub",
     "bench-strategy",
+    "submit",
+    "jobs",
+    "doctor",
+    "init",
+    "runs",
+    "compare",
+    "report",
 )
-ENDPOINTS = ("predict", "serve", "deploy", "rollback", "key")
+ELSEWHERE = {  # of those that do not lie here, the package
+    **dict.fromkeys(("predict", "serve", "deploy", "rollback", "key"), "endpoints"),
+    **dict.fromkeys(("submit", "jobs", "doctor"), "remote"),
+    **dict.fromkeys(("init", "runs", "compare", "report"), "looking"),
+}
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
     """Return the application with the command that `arguments` begin with, with every command if that is none."""
     for name in [name for name in NAMES if name in arguments[:1]] or NAMES:
-        place = f"{__name__}.endpoints" if name in ENDPOINTS else __name__
-        import_module(f"{place}.{name.replace('-', '_')}")
+        place = ".".join([__name__, *filter(None, [ELSEWHERE.get(name)]), name.replace("-", "_")])
+        import_module(place)
     return app

@@ -24,7 +24,7 @@ def example(command: str) -> str:
 app = typer.Typer(
     name="espalier",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -6,10 +6,13 @@ import gc
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cluster.environment import in_job
+from cluster.errors import RequestError
 from cluster.folder import Folder
 from cluster.session import address_of, capacity
 from pipelines.commands.app import RUNS, Address, Definition, Sets, StoreAt, app, example, loaded, opened
@@ -39,6 +42,7 @@ def run(
     began = time.monotonic()
     pipeline = loaded(definition, sets)
     kept = opened(store)
+    _refuse_passing(kept.root, store)
     planned = planned_of(pipeline, kept, fresh or [], lasting=address_of(address) is not None)
     warn_of_damage(planned)
     made = {name: step.place.artifact(step.record) for name, step in planned.items() if step.record is not None}
@@ -61,6 +65,17 @@ def run(
         tell_afterwords(pipeline, made, ended=address_of(address) is None)
     if code:
         raise typer.Exit(code)
+
+
+def _refuse_passing(root: Folder, store: str) -> None:
+    """Raise RequestError where the store would lie in the folder of a cluster's job, which the cluster deletes."""
+    if in_job() and root.is_local and not Path(store).is_absolute():
+        raise RequestError(
+            f"--store {store}",
+            "lies in the job's own folder, which the cluster deletes",
+            "a whole path that all nodes mount, or a URI",
+            "name it with --store or ESPALIER_STORE",
+        )
 
 
 def warn_of_damage(planned: Mapping[str, Planned]) -> None:

@@ -19,7 +19,9 @@ from tests.benchmarks.quickstart import Quickstart
 from tests.benchmarks.recovery import Recovery
 from tests.benchmarks.replica_uss import ReplicaUss
 from tests.benchmarks.score import ScoreSpeed
+from tests.benchmarks.step_overhead import StepOverhead
 from tests.benchmarks.structured_speed import StructuredSpeed
+from tests.benchmarks.submit import Submit
 from tests.benchmarks.sweep import SweepSequential, SweepStock
 from tests.benchmarks.trial_overhead import TrialOverhead, TrialOverheadRetraced
 from tests.benchmarks.turnaround import TurnaroundCold, TurnaroundWarm
@@ -53,4 +55,6 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     TrialOverhead,
     TrialOverheadRetraced,
     StructuredSpeed,
+    Submit,
+    StepOverhead,
 )

@@ -1,0 +1,1 @@
+"""The checks that concern the cluster and its machines, one file each."""

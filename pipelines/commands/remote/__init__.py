@@ -1,0 +1,1 @@
+"""Commands about a cluster elsewhere: hand it a definition, look after its jobs, examine it."""
