@@ -13,11 +13,10 @@ from types import FrameType
 
 import tests.pipelines.toy_jobs  # noqa: F401  makes them known to definitions
 from cluster.session import Session
-from cluster.warm_start import Imports
 from pipelines.__main__ import main
 
 
-def connect(address: str | None, warm: Imports | None = None) -> Session:
+def connect(address: str | None, **options: object) -> Session:
     """Stand for `cluster.session.connect` where steps run in the driver."""
 
     def exits(number: int, frame: FrameType | None) -> None:

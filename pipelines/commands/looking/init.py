@@ -62,13 +62,13 @@ def _sized(height: int, width: int, channels: int) -> dict[str, object]:
 def _table(kind: str, data: Path, label: str, text: str, image: str) -> tuple[Rows, dict[str, object]]:
     from jobs.survey.table import Columns, find_table, look_at_table
 
-    found = look_at_table(find_table(data), with_images=kind == "fusion", asked=Columns(label, text, image))
+    found = look_at_table(find_table(data), with_images=kind != "text", asked=Columns(label, text, image))
     least, most = VOCABULARY
     values: dict[str, object] = {name: _written(value) for name, value in vars(found.columns).items()}
     values |= {"path": _written(str(found.path)), "length": found.length}
     values |= {"vocabulary": min(most, max(least, found.total * found.length // 10))}
     say(", ".join(f"{name}s in '{value}'" for name, value in vars(found.columns).items() if value))
-    return found, values | (_sized(found.height, found.width, found.channels) if kind == "fusion" else {})
+    return found, values | (_sized(found.height, found.width, found.channels) if found.height else {})
 
 
 def _filled(kind: str, found: Rows, values: dict[str, object]) -> str:
