@@ -30,11 +30,20 @@ class Head:
     url: str
     address: str
     token: Path
+    processes: int  # the id of their group
+
+    def kill(self) -> None:
+        """End every process of the node at once, as the loss of its machine would."""
+        os.killpg(self.processes, signal.SIGKILL)
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of a client that has the token."""
-        return {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token)}
+        return _environment(self.token)
+
+
+def _environment(token: Path) -> dict[str, str]:
+    return {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
 
 
 @contextmanager
@@ -45,9 +54,9 @@ def head_node(cpus: int = 2) -> Iterator[Head]:
     token.write_text(secrets.token_hex(32))
     token.chmod(0o600)
     gcs, dashboard = _free_port(), _free_port()
-    head = Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token)
     paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {name: value for name, value in head.environment.items() if name != "RAY_ADDRESS"} | {"PATH": paths}
+    environment = {**_environment(token), "PATH": paths}
+    environment.pop("RAY_ADDRESS", None)
     command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address", "127.0.0.1", "--port", str(gcs), "--num-cpus", str(cpus)]
     command += ["--include-dashboard", "true", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)]
@@ -56,6 +65,7 @@ def head_node(cpus: int = 2) -> Iterator[Head]:
         process = subprocess.Popen(
             command, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, cwd=folder
         )
+    head = Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, process.pid)
     try:
         _wait_for(head, process, folder / "out")
         yield head

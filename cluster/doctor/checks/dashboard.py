@@ -16,12 +16,16 @@ class Dashboard(Check):
     """On which addresses the dashboard listens."""
 
     name = "dashboard"
+    port = DEFAULT
+
+    def prepare(self) -> None:
+        """Find out which port it has: nodes do not know."""
+        self.port = _port()
 
     def look(self) -> dict[str, object]:
         """Return the dashboard's port if it listens on this machine, whether on all addresses, and asks for a token."""
-        ports, port = listening(), _port()
-        asks = os.environ.get("RAY_AUTH_MODE") == "token"
-        return {"port": port if port in ports else None, "open": ports.get(port, False), "token": asks}
+        ports, asks = listening(), os.environ.get("RAY_AUTH_MODE") == "token"
+        return {"port": self.port if self.port in ports else None, "open": ports.get(self.port, False), "token": asks}
 
     def judge(self, seen: Seen, here: Seen) -> Iterator[Finding]:
         """Judge an open one; one without a token is an error."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cluster.errors import ClusterError
 from pipelines.commands.ends.stopping import STOPPED
 from pipelines.console import say
 
@@ -39,6 +40,11 @@ def attend(server: Server, identity: str) -> None:
             file=sys.stderr,
         )
         raise typer.Exit(STOPPED) from None
+    except ClusterError as error:
+        remedy = "what it finished is in its store: once the cluster answers, submit it again to go on"
+        raise ClusterError(
+            f"job {identity}", f"cannot be followed any more ({error.subject}: {error.found})", remedy=remedy
+        ) from None
     say(f"{identity} {job.status.lower()}")
     if code := exit_code(job):
         tell_end(job, server)

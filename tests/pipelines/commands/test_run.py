@@ -147,6 +147,19 @@ def test_a_store_that_is_not_writable(espalier: Espalier, define: Define, tmp_pa
     assert executions(diary) == 0
 
 
+def test_a_store_in_the_folder_of_a_clusters_job(
+    espalier: Espalier, define: Define, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    said = espalier("run", define(a={}))
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        "error: --store runs: lies in the job's own folder, which the cluster deletes, wanted a whole path that all "
+        "nodes mount, or a URI; name it with --store or ESPALIER_STORE\n"
+    )
+    assert espalier("run", define(a={}), "--store", tmp_path / "runs").code == 0
+
+
 def test_a_damaged_artifact_is_made_again_with_a_warning(espalier: Espalier, define: Define, diary: Path) -> None:
     path = define(a={"text": "hello"}, b={"of": ["a"]})
     espalier("run", path)

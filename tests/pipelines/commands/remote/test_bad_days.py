@@ -139,6 +139,7 @@ def test_an_unknown_job(head: Head, espalier: Espalier, monkeypatch: pytest.Monk
         assert said.err.startswith(f"error: job toys-none-1: is not known to {head.url}")
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_a_run_with_a_wrong_token_ends_soon(head: Head, tmp_path: Path, toys: Toys) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN": "0" * 64}
