@@ -67,8 +67,7 @@ def _measured(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tupl
     left, right = dict(_flat(_ended(one))), dict(_flat(_ended(other)))
     for name in [*left, *(name for name in right if name not in left)]:
         a, b = left.get(name), right.get(name)
-        difference = f"{b - a:+.6g}" if _number(a) and _number(b) and a != b else ""
-        yield name, _shown(a), f"{_shown(b)}  {difference}".rstrip()
+        yield name, _shown(a), f"{_shown(b)}  {_difference(a, b)}".rstrip()
 
 
 def _ended(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,8 +84,10 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _difference(one: object, other: object) -> str:
+    if isinstance(one, bool) or not isinstance(one, int | float) or not isinstance(other, int | float):
+        return ""
+    return f"{other - one:+.6g}" if other != one else ""
 
 
 def _shown(value: object) -> str:

@@ -45,7 +45,7 @@ def doctor(
 
 def _told(findings: Iterable[Finding], as_json: bool) -> list[str]:
     """Print each finding as it comes, and return the states."""
-    states = []
+    states: list[str] = []
     for finding in findings:
         states.append(finding.state)
         if as_json:

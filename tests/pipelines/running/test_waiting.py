@@ -27,5 +27,10 @@ def test_who_is_taken_out_waits_no_more() -> None:
 
 def test_each_size_is_asked_for_once() -> None:
     asked: list[Resources] = []
-    list(line().that_fit(lambda size: bool(asked.append(size))))
+
+    def fits(size: Resources) -> bool:
+        asked.append(size)
+        return False
+
+    assert list(line().that_fit(fits)) == []
     assert sorted(asked, key=lambda size: size.cpus) == [SMALL, LARGE]

@@ -80,7 +80,12 @@ def test_pages_are_named_and_opened(espalier: Espalier, define: Define, monkeypa
     _record_again(folder_of("a"), data)
     page = facts.parent / "out.txt"
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda address: not opened.append(address))
+
+    def browser(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", browser)
     assert espalier("report", path).lines == [f"a: {page}"]
     assert opened == []
     assert espalier("report", path, "--open").lines == [f"a: {page}"]
