@@ -109,7 +109,8 @@ def _reach(address: str) -> None:
 def _not_ours(address: str, why: str) -> ClusterError:
     """Return what to tell of a cluster that answers and does not let us in."""
     if "ersion mismatch" in why:
-        remedy = "use the same Python (to the minor version) and Ray as the cluster, or submit: espalier submit"
+        level = "RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor lets the last number of Python's differ"
+        remedy = f"use the cluster's versions ({level}), or let it run the driver: espalier submit"
         return ClusterError(f"cluster {address}", " ".join(why.split())[:500], remedy=remedy)
     return _no_answer(address, why)
 

@@ -24,32 +24,33 @@ def follow(server: Server, identity: str, show: Callable[[str], None]) -> Job:
 
     Raises ClusterError when the cluster stops answering: what the job finished is in its store.
     """
-    shown = asyncio.run(_tailed(server, identity, show))
-    job = ended(server, identity)
-    rest = server.log(identity)[shown:]  # what was printed as the connection closed
-    if rest:
+    shown = 0
+    while True:
+        shown = max(shown, asyncio.run(_tailed(server, identity, show, shown)))
+        job = _known(server, identity)
+        if not job.running:
+            break
+        time.sleep(PAUSE)  # the connection closed before the job did: what comes next is the log from its first line
+    if rest := server.log(identity)[shown:]:  # what was printed as the connection closed
         show(rest)
     return job
 
 
-def ended(server: Server, identity: str) -> Job:
-    """Wait for the job's end, and return it."""
-    while True:
-        job = server.job(identity)
-        if job is None:
-            raise ClusterError(f"job {identity}", "is not known to the cluster", remedy="see `espalier jobs list`")
-        if not job.running:
-            return job
-        time.sleep(PAUSE)
+def _known(server: Server, identity: str) -> Job:
+    job = server.job(identity)
+    if job is None:
+        raise ClusterError(f"job {identity}", "is not known to the cluster", remedy="see `espalier jobs list`")
+    return job
 
 
-async def _tailed(server: Server, identity: str, show: Callable[[str], None]) -> int:
-    """Show what comes until the connection closes, and return how many characters that were."""
-    shown = 0
+async def _tailed(server: Server, identity: str, show: Callable[[str], None], shown: int) -> int:
+    """Show what comes after the first `shown` characters until the connection closes; return how many came."""
+    came = 0
     async for text in _lines(server, identity):
-        show(text)
-        shown += len(text)
-    return shown
+        if new := text[max(0, shown - came) :]:
+            show(new)
+        came += len(text)
+    return came
 
 
 async def _lines(server: Server, identity: str) -> AsyncIterator[str]:

@@ -42,7 +42,7 @@ def find_dashboard(asked: str | None) -> Found:
         assert named is not None, "one of the two is there"
         return Found(_url(named[1]), f"the cluster is the one that {named[0]} names: {_url(named[1])}")
     url = _url(asked)
-    if named is None or _url(named[1]) == url:
+    if named is None or named[1].rpartition("://")[2].rstrip("/") == url.rpartition("://")[2]:
         return Found(url)
     return Found(url, f"--address {asked} is used; {named[0]}={named[1]}, which `ray job submit` would follow, is not")
 

@@ -27,5 +27,8 @@ class Python(Check):
         elif seen.facts[:2] != here.facts[:2]:
             wanted = ".".join(map(str, here.facts[:2]))
             yield self.error(seen, f"is {text}, the driver's is {wanted}", f"use Python {wanted} on every node")
+        elif seen.facts != here.facts:
+            found = f"is {text}, the driver's is {'.'.join(map(str, here.facts))}: Ray by default wants them equal"
+            yield self.warning(seen, found, "set RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL=minor on every machine")
         else:
             yield self.ok(seen, text)

@@ -52,7 +52,14 @@ def test_clocks() -> None:
 @pytest.mark.parametrize(
     ("check", "facts", "here", "state", "text"),
     [
-        (Python(), [3, 11, 4], [3, 11, 9], "ok", "3.11.4"),
+        (Python(), [3, 11, 4], [3, 11, 4], "ok", "3.11.4"),
+        (
+            Python(),
+            [3, 11, 4],
+            [3, 11, 9],
+            "warning",
+            "is 3.11.4, the driver's is 3.11.9: Ray by default wants them equal",
+        ),
         (Python(), [3, 12, 1], [3, 11, 9], "error", "is 3.12.1, the driver's is 3.11"),
         (Python(), [3, 10, 1], [3, 10, 1], "error", "is 3.10.1, wanted 3.11 to 3.13"),
         (Code(), {"root": "/a", "cluster": "/a", "jobs": "/a", "pipelines": "/a"}, None, "ok", "ours, in /a"),

@@ -82,6 +82,9 @@ def test_who_named_the_address_is_told(
     monkeypatch.setenv("RAY_ADDRESS", older)
     first, _ = espalier("submit", toys(a={})).err.splitlines()
     assert first == f"the cluster is the one that RAY_ADDRESS names: {older}"
+    assert len(espalier("submit", toys(a={}), "--address", older).err.splitlines()) == 1
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert "RAY_ADDRESS=auto, which" in espalier("submit", toys(a={}), "--address", older).err
     monkeypatch.setenv("RAY_ADDRESS", "elsewhere:6379")
     first, _ = espalier("submit", toys(a={}), "--address", older).err.splitlines()
     assert first == (
