@@ -149,8 +149,8 @@ class Runner:
         self._running.pop(end.step, None)
         if isinstance(end.result, Artifact):
             self.outcome.artifacts[end.step] = end.result
-            if end.state == "done":
-                self._kept[end.step] = self.planned[end.step].job.keeps()
+            if end.state == "done" and (keeps := self.planned[end.step].job.keeps()) != Resources():
+                self._kept[end.step] = keeps
             for name in self._next[end.step]:
                 if name in self._unmet:
                     self._unmet[name].discard(end.step)
