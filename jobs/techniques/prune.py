@@ -50,13 +50,16 @@ class Prune(Recipe, Technique):
 
     @model_validator(mode="after")
     def _the_pattern_says_how_many(self) -> Self:
+        fields, said = type(self).model_fields, self.model_fields_set
+        if said == set(fields):  # written out in full, as trials and artifacts have it
+            said = {name for name, field in fields.items() if getattr(self, name) != field.default}
         zeros, of = self.m_by_n
         if zeros >= of:
             raise PydanticCustomError("pattern", f"zeroes {zeros} of every {of} weights, and some must be left")
         for name in ("m_by_n", "block"):
-            if name in self.model_fields_set and self.pattern != name:
+            if name in said and self.pattern != name:
                 raise PydanticCustomError("pattern", f"sets {name}, which only pattern: {name} has")
-        if self.pattern == "m_by_n" and {"sparsity", "ramp"} & self.model_fields_set:
+        if self.pattern == "m_by_n" and {"sparsity", "ramp"} & said:
             raise PydanticCustomError(
                 "pattern", "sets sparsity or ramp, but m_by_n says how many are zero from the start"
             )

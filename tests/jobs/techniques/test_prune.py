@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from jobs.techniques import Technique
 from jobs.techniques.prune import Prune
 
 SIDE = 1000  # a kernel of a million weights
@@ -72,3 +75,9 @@ def test_blocks_are_zero_as_wholes() -> None:
 def test_a_pattern_and_what_belongs_to_another_are_refused(fields: dict[str, object], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         Prune.model_validate(fields)
+
+
+@pytest.mark.parametrize("fields", [{"pattern": "m_by_n"}, {"pattern": "block", "block": [2, 2]}, {"sparsity": 0.7}])
+def test_what_an_artifact_holds_is_read_again(fields: dict[str, Any]) -> None:
+    chosen = Technique.choose({"kind": "prune"} | fields)
+    assert Technique.choose(chosen.model_dump(mode="json")) == chosen
