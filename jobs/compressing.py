@@ -106,7 +106,7 @@ class Chain:
         self.held = replace(self.held, weights=weights, rewrites=self.link.rewrites)
 
     def _reshaped(self, index: int, technique: Technique) -> tuple[Link, Weights]:
-        self.keeper.tell({"start": str(technique.model_dump()["kind"]), "epochs": 0})
+        self.keeper.tell({"start": f"changing layers: {technique.model_dump()['kind']}"})
         context, held = self.context(index), self.held
         context.labelled = lambda count: labelled_rows(self._rows("train"), count)
         made = technique.reshape(held.built(len(self.classes)), context)

@@ -35,6 +35,9 @@ class PruneStructured(Reshaping):
     importance: Literal["l1", "l2", "bn_scale", "taylor"] = "l1"
     scope: Literal["per_layer", "global"] = "per_layer"
     units: Annotated[list[Unit] | None, Field(min_length=1, description="What may go; default: all there is")] = None
+    multiple: Annotated[
+        int, Field(ge=1, le=64, description="Layers come to multiples of so many units; processors like 8")
+    ] = 1
     rows: Annotated[int, Field(ge=1, le=100_000, description="Training rows that taylor looks at")] = 512
 
     def legal(self, before: Sequence[Technique], backbone: Backbone, strategy: Strategy) -> Iterator[str]:
@@ -66,7 +69,8 @@ class PruneStructured(Reshaping):
         labelled = context.labelled
         assert labelled is not None, "a chain brings labelled rows"
         kinds = self.units or ["channels", "neurons", "heads", "columns"]
-        made = without_units(model, kinds, self.importance, self.scope, self.of, self.keep, lambda: labelled(self.rows))
+        asked = (self.importance, self.scope, self.of, self.keep)
+        made = without_units(model, kinds, *asked, lambda: labelled(self.rows), self.multiple)
         share = getattr(made.after, self.of) / getattr(made.before, self.of)
         what = f"share of {self.of} that is left"
         reached = self.finding(what, f"<= {self.keep:g}", f"{share:.4f}", share <= self.keep)

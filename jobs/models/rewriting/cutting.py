@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -20,29 +20,39 @@ Kept = dict[str, NDArray[np.int64]]  # units, rising, by root
 LEAST = 0.05  # of the units of a group stay, and one at least: none of a layer is no layer
 
 
-def order(scores: Scores, scope: Scope) -> list[tuple[str, int]]:
-    """Return (root, unit) in the order in which units go.
+def order(scores: Scores, scope: Scope, multiple: int = 1) -> list[tuple[str, list[int]]]:
+    """Return (root, units) in the order in which units go; a group comes to multiples of `multiple` if it is larger.
 
     `per_layer`: from all groups in proportion, in each the least important first. `global`: the least important of all
     first, each measured by the root mean square of its group's, as layers differ in scale (Molchanov et al., 2017).
     """
-    going: list[tuple[float, str, int]] = []
+    going: list[tuple[float, str, list[int]]] = []
     for root, found in scores.items():
         count = len(found)
-        most = count - max(1, math.ceil(LEAST * count))
         scale = float(np.sqrt(np.mean(np.square(found)))) or 1.0
-        for place, unit in enumerate(np.argsort(found, kind="stable")[:most]):
-            key = (place + 1) / count if scope == "per_layer" else float(found[unit]) / scale
-            going.append((key, root, int(unit)))
-    return [(root, unit) for _, root, unit in sorted(going, key=lambda entry: entry[0])]
+        rising = [int(unit) for unit in np.argsort(found, kind="stable")]
+        gone = 0
+        for left in _sizes(count, multiple):
+            units = rising[gone : count - left]
+            gone = count - left
+            key = gone / count if scope == "per_layer" else float(np.mean(found[units])) / scale
+            going.append((key, root, units))
+    return [(root, units) for _, root, units in sorted(going, key=lambda entry: entry[0])]
 
 
-def chosen(costs: Costs, scores: Scores, scope: Scope, of: Measure, keep: float) -> Kept:
+def _sizes(count: int, multiple: int) -> Iterator[int]:
+    """Yield, falling, to how many units a group of `count` may come; one that is smaller loses unit by unit."""
+    step = multiple if count >= multiple else 1
+    least = max(step, math.ceil(LEAST * count))
+    yield from (size for size in range(count - 1, 0, -1) if size % step == 0 and size >= least)
+
+
+def chosen(costs: Costs, scores: Scores, scope: Scope, of: Measure, keep: float, multiple: int = 1) -> Kept:
     """Return the units that stay, so that the cost `of` the model is the share `keep` or less: as many as may.
 
     Where it cannot be, returns what is left when all went that may.
     """
-    going = order(scores, scope)
+    going = order(scores, scope, multiple)
     whole = getattr(costs.of({}), of)
 
     def saved(count: int) -> float:
@@ -53,10 +63,10 @@ def chosen(costs: Costs, scores: Scores, scope: Scope, of: Measure, keep: float)
     return _without(scores, going[:count])
 
 
-def _without(scores: Scores, gone: Iterable[tuple[str, int]]) -> Kept:
+def _without(scores: Scores, gone: Iterable[tuple[str, list[int]]]) -> Kept:
     left = {root: np.ones(len(found), bool) for root, found in scores.items()}
-    for root, unit in gone:
-        left[root][unit] = False
+    for root, units in gone:
+        left[root][units] = False
     return {root: np.flatnonzero(kept) for root, kept in left.items()}
 
 

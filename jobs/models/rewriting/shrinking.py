@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.artifacts import Rewrite
 from jobs.models.model import load_weights, weights_of
-from jobs.models.rewriting.costs import Cost, Costs
+from jobs.models.rewriting.costs import Cost, Costs, Measure
 from jobs.models.rewriting.cutting import Scope, chosen, cut
 from jobs.models.rewriting.flow import Flow, flow_of
 from jobs.models.rewriting.importance import Importance, Rows, scores
@@ -43,7 +43,14 @@ def _shape(layer: Any) -> Any:
 
 
 def without_units(
-    model: Any, kinds: Collection[str], by: Importance, scope: Scope, of: Any, keep: float, rows: Rows
+    model: Any,
+    kinds: Collection[str],
+    by: Importance,
+    scope: Scope,
+    of: Measure,
+    keep: float,
+    rows: Rows,
+    multiple: int = 1,
 ) -> Smaller:
     """Return `model` without its least important units of these `kinds`: the cost `of` it is `keep` of what it was.
 
@@ -52,7 +59,7 @@ def without_units(
     costs, weights = traced(model), weights_of(model)
     flow: Flow = costs.flow
     flow.groups = {root: group for root, group in flow.groups.items() if group.kind in kinds}
-    kept = chosen(costs, scores(flow, model, weights, by, rows), scope, of, keep)
+    kept = chosen(costs, scores(flow, model, weights, by, rows), scope, of, keep, multiple)
     facts, left = cut(flow, weights, kept)
     return smaller(model, costs.of({}), facts, left)
 

@@ -24,7 +24,7 @@ from jobs.techniques import Technique
 from jobs.techniques.technique import Context
 from tests.benchmarks.pixels import Pixels
 
-TECHNIQUE = {"kind": "prune_structured", "keep": 0.5, "of": "macs"}
+TECHNIQUE = {"kind": "prune_structured", "keep": 0.5, "of": "macs", "multiple": 8}
 
 
 def main() -> None:

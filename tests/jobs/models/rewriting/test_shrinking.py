@@ -9,7 +9,7 @@ import pytest
 
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, WordPieces
 from jobs.models.model import ModelSpec, build, load_weights, weights_of
-from jobs.models.rewriting.cutting import cut
+from jobs.models.rewriting.cutting import cut, order
 from jobs.models.rewriting.importance import Importance
 from jobs.models.rewriting.rebuilding import macs_of, rebuilt
 from jobs.models.rewriting.shrinking import at_low_rank, traced, without_units
@@ -112,6 +112,22 @@ def test_the_share_that_was_asked_for_is_left_and_little_less(by: Any, scope: An
         made = without_units(model, ["channels"], by, scope, of, 0.6, lambda: (x, y))
         share = getattr(made.after, of) / getattr(made.before, of)
         assert 0.45 <= share <= 0.6, of
+
+
+def test_layers_come_to_multiples_as_far_as_they_can() -> None:
+    scores = {"a": np.arange(20.0), "b": np.arange(3.0)}
+    assert order(scores, "per_layer", 8) == [
+        ("a", [0, 1, 2, 3]),
+        ("b", [0]),
+        ("a", [4, 5, 6, 7, 8, 9, 10, 11]),
+        ("b", [1]),
+    ]
+    model = model_of("mobilenet_v2")
+    made = without_units(model, ["channels"], "l2", "global", "macs", 0.6, lambda: ({}, np.zeros(0, np.int32)), 8)
+    left = [fact.units for fact in made.rewrites if fact.units]
+    assert left
+    assert all(units % 8 == 0 or units < 8 for units in left)
+    assert made.after.macs <= 0.6 * made.before.macs
 
 
 def test_the_least_important_go_first() -> None:
