@@ -19,7 +19,7 @@ class Factorize(Reshaping):
 
     The energy of a kernel is the sum of its squared singular values. A layer that would not become smaller stays as it
     is. Dense layers and convolutions get a bias only behind the second factor; an embedding becomes a narrower one and
-    a product.
+    a product, which multiplies where there was only a look-up.
     """
 
     kind: Literal["factorize"] = "factorize"

@@ -67,11 +67,8 @@ class Reshaping(Recipe, Technique):
         return Finding(technique=self._kind(), what=what, promised=promised, measured=measured, kept=kept, layer=layer)
 
     def shrunk(self, made: Smaller) -> Iterator[Finding]:
-        """Yield what a model cost before and costs now."""
+        """Yield what a model cost before and costs now: its parameters must be fewer, its multiplications are told."""
         before, after = made.before, made.after
-        pairs = {
-            "parameters": (before.parameters, after.parameters),
-            "multiplications (MACs)": (before.macs, after.macs),
-        }
-        for what, (then, now) in pairs.items():
-            yield self.finding(what, f"<= {then:,}", f"{now:,}", now <= then)
+        fewer = after.parameters < before.parameters
+        yield self.finding("parameters", f"< {before.parameters:,}", f"{after.parameters:,}", fewer)
+        yield self.finding("multiplications (MACs)", "", f"{after.macs:,}, before {before.macs:,}")
