@@ -71,10 +71,8 @@ def gathered(folder: Path) -> dict[str, Path]:
 
 def _kept(folder: Path, above: list[tuple[Path, Any]]) -> Iterator[Path]:
     """Yield the files below `folder` that no list of it or of the folders above it names."""
-    from ray._private.thirdparty.pathspec import PathSpec  # which Ray reads the same lists with
-
     lines = [line for name in IGNORES if (folder / name).is_file() for line in _lines(folder / name)]
-    lists = [*above, (folder, PathSpec.from_lines("gitwildmatch", lines))] if lines else above
+    lists = [*above, (folder, _spec(lines))] if lines else above
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = Path(entry.path)
         is_folder = entry.is_dir(follow_symlinks=False)
@@ -84,6 +82,12 @@ def _kept(folder: Path, above: list[tuple[Path, Any]]) -> Iterator[Path]:
             yield from _kept(path, lists)
         elif path.is_file():
             yield path
+
+
+def _spec(lines: list[str]) -> Any:
+    from ray._private.thirdparty.pathspec import PathSpec  # which Ray reads the same lists with
+
+    return PathSpec.from_lines("gitwildmatch", lines)
 
 
 def _lines(path: Path) -> list[str]:
