@@ -18,6 +18,7 @@ from jobs.serving.answering.access import AccessLog
 from jobs.serving.answering.app import App
 from jobs.serving.answering.guard import Guard
 from jobs.serving.keys import KeyRing
+from jobs.serving.metrics.telling import Telling
 from jobs.serving.plan import Asked, Plan
 from jobs.serving.versions.roster import Roster
 
@@ -27,7 +28,7 @@ class Replica:
 
     def __init__(self, plan: Mapping[str, Any], host: str = "127.0.0.1", grpc_port: int | None = None) -> None:
         first = Plan.model_validate(plan)
-        self.observers = observers(first)
+        self.observers = [*observers(first), Telling(first.model, lambda: self.guard.in_hand)]
         self.roster = Roster(first, self.observers)
         self.guard = Guard(first.limits, KeyRing(first.keys), own_addresses())
         self._application = App(self.roster, self.guard, self.observers)

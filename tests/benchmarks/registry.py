@@ -19,6 +19,17 @@ from tests.benchmarks.quickstart import Quickstart
 from tests.benchmarks.recovery import Recovery
 from tests.benchmarks.replica_uss import ReplicaUss
 from tests.benchmarks.score import ScoreSpeed
+from tests.benchmarks.serving.cold import ServeCold
+from tests.benchmarks.serving.members import (
+    ServeEmpty,
+    ServeLatency,
+    ServePredict,
+    ServeRequests,
+    ServeRows,
+    ServeStock,
+    ServeTail,
+    ServeText,
+)
 from tests.benchmarks.step_overhead import StepOverhead
 from tests.benchmarks.structured_speed import StructuredSpeed
 from tests.benchmarks.submit import Submit
@@ -50,6 +61,15 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     ReplicaUss,
     ScoreSpeed,
     QuantizedSpeed,
+    ServeRequests,
+    ServeTail,
+    ServeLatency,
+    ServeEmpty,
+    ServeRows,
+    ServeCold,
+    ServeStock,
+    ServePredict,
+    ServeText,
     SweepSequential,
     SweepStock,
     TrialOverhead,

@@ -17,6 +17,7 @@ from jobs.serving.answering.messages import Receive, Request, Response, Scope, S
 from jobs.serving.answering.observing import Observer, Seen
 from jobs.serving.answering.openapi import document, page
 from jobs.serving.answering.tensors import infer
+from jobs.serving.page import FILES, piece
 from jobs.serving.refused import Refused
 from jobs.serving.versions.roster import Roster
 from jobs.serving.versions.version import Version
@@ -125,9 +126,8 @@ def _request(scope: Scope, receive: Receive) -> Request:
     root = scope.get("root_path", "")
     headers = dict(scope["headers"])
     client = scope.get("client")
-    request = Request(
-        scope["method"], scope["path"].removeprefix(root) or "/", headers, client[0] if client else None, receive
-    )
+    path, peer = scope["path"].removeprefix(root) or "/", client[0] if client else None
+    request = Request(scope["method"], path, headers, peer, receive, root=root)
     given = headers.get(b"x-request-id", b"")
     request.id = given.decode() if IDENTITY.fullmatch(given) else uuid.uuid4().hex
     return request
@@ -196,6 +196,11 @@ async def _docs(app: App, request: Request) -> Response:
     return page(app.roster.plan.model, app.guard)
 
 
+async def _piece(app: App, request: Request) -> Response:
+    body, kind, headers = piece(request.path, request.root)
+    return Response(200, body, kind, headers)
+
+
 async def _nothing(app: App, request: Request) -> Response:
     raise Refused(404, "there is nothing here: see /docs")
 
@@ -209,10 +214,11 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/health"): _health,
     ("GET", "/openapi.json"): _openapi,
     ("GET", "/docs"): _docs,
+    **{("GET", path): _piece for path in FILES},
 }
 ACTS: dict[tuple[str, str | None], Handler] = {
     ("v2", None): _metadata,
     ("v2", "ready"): _model_ready,
     ("v2", "infer"): _infer,
 }
-OPEN = ("/v2/health/live", "/v2/health/ready", "/health", "/openapi.json", "/docs")
+OPEN = ("/v2/health/live", "/v2/health/ready", "/health", "/openapi.json", "/docs", *FILES)

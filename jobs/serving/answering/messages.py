@@ -25,6 +25,7 @@ class Request:
     headers: dict[bytes, bytes]
     peer: str | None
     receive: Receive
+    root: str = ""  # the path the application lies under
     id: str = ""
     key: str = ""
     rows: int = 0  # what it turned out to hold, for those who observe

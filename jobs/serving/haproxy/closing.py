@@ -27,6 +27,12 @@ EDITS = (
         r"( +)option abortonclose",
         rf"\1option abortonclose\n\1timeout http-request {REQUEST_S}s\n\1option http-buffer-request",
     ),
+    # Serve starts a task a request to hear of a client that leaves; what is answered in milliseconds needs none.
+    (
+        "frontend http_frontend",
+        r"( +)bind (\S.*)",
+        r"\1bind \2\n\1http-request set-header x-request-disconnect-disabled ?1",
+    ),
     ("frontend prometheus", r"( +)bind :(\S.*)", r"\1bind 127.0.0.1:\2"),
     ("listen stats", r"( +)bind \*:(\S.*)", r"\1bind 127.0.0.1:\2"),
 )

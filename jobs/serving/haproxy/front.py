@@ -41,6 +41,7 @@ SETTINGS = {
     "RAY_SERVE_HAPROXY_RETRIES": "40",
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "131072",
     "RAY_SERVE_HAPROXY_MAXCONN": "1024",  # of 4096: each may hold two such buffers
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a line a request, which a process reads: replicas tell of theirs
     # HAProxy hears of a replica's end in a tenth of a second; what still comes is retried
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",  # of 10: three missed checks, and HAProxy is started again

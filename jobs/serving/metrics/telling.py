@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.artifacts import Model
 from jobs.runtime.inputs import Inputs
+from jobs.serving.answering.observing import Seen
 from jobs.serving.metrics.declared import BATCH, CONFIDENCE, DRIFT, ERRORS, LATENCY, METRICS, PREDICTED, QUEUE, REQUESTS
 from jobs.serving.metrics.drift import Drift
 
-EVERY = 1.0  # seconds between two tellings: what is counted between them is told at once
+EVERY = 1.0  # seconds that counts are held for, to be told at once
+LOOKED = 100  # rows a second that are looked at more closely: each costs tens of microseconds
 NAMED = 100  # classes counted by name; a model of more has the rest counted as one
-OTHERS = "(others)"
+OTHERS, NONE = "(others)", "(none)"
 KINDS = {
     400: "malformed",
     401: "unauthorized",
@@ -36,76 +39,92 @@ def kind_of(status: int) -> str:
 
 
 class Telling:
-    """Counts in the process, and tells Ray at most once a second: an observer of what a replica answers.
+    """Keeps what it sees, and tells Ray once a second while there is something to tell: an Observer.
 
-    `classes` and what is expected are told by `knows` when a version is loaded, before anything is answered by it.
+    Kept is the class of every row; of the second's first rows, as many as `LOOKED`, also the confidence and, for
+    drift, the row itself. `in_hand` says how many requests the replica holds.
     """
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self, model: str, in_hand: Callable[[], int] = lambda: 0) -> None:
+        self._model, self._in_hand = model, in_hand
         self._made = {metric.name: metric.made() for metric in METRICS}
         self._classes: dict[str, list[str]] = {}
         self._drift: dict[str, Drift] = {}
-        self._predicted: dict[str, NDArray[np.int64]] = {}
-        self._told = time.monotonic()
+        self._predicted: dict[str, list[NDArray[np.int64]]] = {}
+        self._looked: dict[str, list[tuple[Inputs, NDArray[np.float32]]]] = {}
+        self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._left = LOOKED
+        self._due = False
 
     def knows(self, version: str, model: Model) -> None:
         """Take note of a version that is going to answer."""
         self._classes[version] = model.classes
-        self._predicted[version] = np.zeros(len(model.classes), np.int64)
+        self._predicted[version], self._looked[version] = [], []
         if model.expected is not None:
             self._drift[version] = Drift(model.expected)
-        self._tell()
 
     def forgets(self, version: str) -> None:
-        """Drop what is held of a version that answers no more."""
-        for held in (self._classes, self._drift, self._predicted):
+        """Let go of a version that answers no more."""
+        for held in (self._classes, self._drift, self._predicted, self._looked):
             held.pop(version, None)
 
-    def drift(self, version: str) -> Mapping[str, float]:
-        """Return the indices of a version, of those that have been seen often enough."""
-        return self._drift[version].told() if version in self._drift else {}
-
-    def answered(self, version: str, protocol: str, status: int, seconds: float) -> None:
+    def seen(self, request: Seen) -> None:
         """Take note of a request that was answered, or refused."""
-        tags = {"model": self._model, "version": version}
-        self._made[REQUESTS.name].inc(1, tags | {"protocol": protocol, "status": str(status)})
-        self._made[LATENCY.name].observe(seconds, tags | {"protocol": protocol})
-        if kind := kind_of(status):
-            self._made[ERRORS.name].inc(1, tags | {"kind": kind})
-        if time.monotonic() - self._told >= EVERY:
-            self._tell()
+        version = request.version if request.version in self._classes else NONE  # the client may have written it
+        self._requests[version, request.protocol, request.status] += 1
+        self._made[LATENCY.name].observe(request.seconds, self._tags(version) | {"protocol": request.protocol})
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(EVERY, self.tell)
 
     def predicted(self, version: str, rows: Inputs, probabilities: NDArray[np.float32]) -> None:
         """Take note of prepared rows and what a version said of them, `float32[rows, classes]`."""
-        classes = probabilities.argmax(axis=1)
-        if version in self._predicted:
-            np.add.at(self._predicted[version], classes, 1)
-        if version in self._drift:
-            self._drift[version].add(rows, classes)
-        tags = {"model": self._model, "version": version}
-        for probability in probabilities.max(axis=1):
-            self._made[CONFIDENCE.name].observe(float(probability), tags)
+        if version not in self._predicted:
+            return
+        self._predicted[version].append(probabilities.argmax(axis=1))
+        if self._left > 0:
+            self._left -= len(probabilities)
+            self._looked[version].append((rows, probabilities))
 
     def batched(self, version: str, rows: int) -> None:
         """Take note of how many rows ran together."""
-        self._made[BATCH.name].observe(rows, {"model": self._model, "version": version})
+        self._made[BATCH.name].observe(rows, self._tags(version))
 
-    def waiting(self, requests: int) -> None:
-        """Take note of how many requests the replica holds."""
-        self._made[QUEUE.name].set(requests, {"model": self._model})
+    def tell(self) -> None:
+        """Tell Ray what was seen since the last time, and drift and queue as they are."""
+        self._due, self._left = False, LOOKED
+        requests, self._requests = self._requests, Counter()
+        for (version, protocol, status), count in requests.items():
+            tags = self._tags(version)
+            self._made[REQUESTS.name].inc(count, tags | {"protocol": protocol, "status": str(status)})
+            if kind := kind_of(status):
+                self._made[ERRORS.name].inc(count, tags | {"kind": kind})
+        for version in list(self._classes):
+            self._tell_predictions(version)
+        self._made[QUEUE.name].set(self._in_hand(), {"model": self._model})
 
-    def _tell(self) -> None:
-        """Tell Ray what was counted since the last time, and the drift as it is."""
-        self._told = time.monotonic()
-        for version, counts in self._predicted.items():
-            tags = {"model": self._model, "version": version}
-            for label, rows in _by_label(self._classes[version], counts):
+    def _tell_predictions(self, version: str) -> None:
+        tags, classes = self._tags(version), self._classes[version]
+        predicted, self._predicted[version] = self._predicted[version], []
+        looked, self._looked[version] = self._looked[version], []
+        if predicted:
+            counts = np.bincount(np.concatenate(predicted), minlength=len(classes))
+            for label, rows in _by_label(classes, counts):
                 self._made[PREDICTED.name].inc(rows, tags | {"label": label})
-            counts[:] = 0
-        for version, drift in self._drift.items():
+        for _, probabilities in looked:
+            self._made[CONFIDENCE.name].observe(float(probabilities[0].max()), tags)
+        if drift := self._drift.get(version):
+            for given, probabilities in looked:
+                drift.add(given, probabilities.argmax(axis=1))
             for of, index in drift.told().items():
-                self._made[DRIFT.name].set(index, {"model": self._model, "version": version, "of": of})
+                self._made[DRIFT.name].set(index, tags | {"of": of})
+
+    async def close(self) -> None:
+        """Tell the rest."""
+        self.tell()
+
+    def _tags(self, version: str) -> dict[str, str]:
+        return {"model": self._model, "version": version}
 
 
 def _by_label(classes: Sequence[str], counts: NDArray[np.int64]) -> list[tuple[str, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,25 +18,16 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A file as it is sent, with its headers."""
-
-    body: bytes
-    headers: dict[str, str]
+HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-cache"),
+]
 
 
 @cache
-def piece(path: str, root: str) -> Piece:
-    """Return what `path`, a key of FILES, is answered with by an application that lies under the path `root`."""
+def piece(path: str, root: str) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
+    """Return what `path`, a key of FILES, is answered with under the path `root`: its bytes, their type, headers."""
     name, kind = FILES[path]
     text = (HERE / name).read_text().replace("@ROOT@", html.escape(root.rstrip("/"), quote=True))
-    return Piece(text.encode(), {"Content-Type": kind, **HEADERS})
+    return text.encode(), kind.encode(), HEADERS

@@ -62,6 +62,7 @@ def test_what_ray_leaves_open_is_closed_and_haproxy_takes_it(configuration: Path
     assert [line for line in lines if line.startswith("stats socket")] == [
         f"stats socket {configuration.parent}/admin.sock mode 600 level admin expose-fd listeners"
     ]
+    assert lines.count("http-request set-header x-request-disconnect-disabled ?1") == 1
     assert lines.count("timeout http-request 5s") == lines.count("option http-buffer-request") == 1
     assert stat.S_IMODE(configuration.parent.stat().st_mode) == 0o700
 
@@ -70,6 +71,7 @@ def test_what_ray_leaves_open_is_closed_and_haproxy_takes_it(configuration: Path
 def test_a_template_without_a_line_that_is_edited_is_refused(configuration: Path, edit: tuple[str, str, str]) -> None:
     section, _, _ = edit
     gone = {"global": "mode 666", "defaults": "abortonclose", "frontend prometheus": "bind :", "listen stats": "bind *"}
+    gone["frontend http_frontend"] = "bind 127.0.0.1:20008"
     text = "\n".join(line for line in configuration.read_text().splitlines() if gone[section] not in line)
     with pytest.raises(Unknown, match=f"section '{section}' has 0 lines like"):
         closed(text)

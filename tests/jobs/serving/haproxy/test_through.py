@@ -21,26 +21,11 @@ import pytest
 from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
-from jobs.models.model import ModelSpec
-from jobs.recipe import TrainRecipe
 from jobs.runtime.classifier import golden_rows
 from jobs.serving.haproxy.front import BINARY, proxy_in_use
-from jobs.strategies import Single
-from jobs.training import TrainWork
-from tests.rig import TINY, MemoryKeeper
 
 pytestmark = pytest.mark.cluster
 PATIENCE = 60  # seconds until a killed process must be back, far over what it takes
-
-
-@pytest.fixture(scope="module")
-def model(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    root = tmp_path_factory.mktemp("behind")
-    out = Folder.parse(str(root / "model"))
-    spec = ModelSpec.model_validate({"backbone": TINY})
-    work = TrainWork(spec, TrainRecipe(epochs=1, batch_size=64, learning_rate=0.01), Single(), digits, out)
-    work(Single().engine(), MemoryKeeper(root))
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +37,7 @@ def served(ray_cluster: None, model: Folder) -> Iterator[str]:
     yield run_remote(deploy, model, place, resources=Resources(), tell=lambda event: None)["url"]
     from ray import serve
 
-    serve.shutdown()
+    serve.delete("behind")
 
 
 def processes() -> dict[int, str]:
