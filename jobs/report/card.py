@@ -74,8 +74,9 @@ def _training(model: Model) -> list[str]:
 def _compression(model: Model) -> list[str]:
     lines = []
     for step in model.chain:
-        options = ", ".join(f"{name} {value}" for name, value in step.items() if isinstance(value, str | int | float))
-        lines.append(f"- {options}")
+        plain = {name: value for name, value in step.items() if isinstance(value, str | int | float)}
+        kind = plain.pop("kind", "technique")
+        lines.append(f"- `{kind}`: {', '.join(f'{name} {value}' for name, value in plain.items())}")
     broken = [finding for finding in model.findings if not finding.kept]
     lines += [f"- not kept: {found.what} {found.layer}, {found.measured}" for found in broken[:SHOWN]]
     return lines

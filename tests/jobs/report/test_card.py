@@ -29,7 +29,7 @@ def test_the_front_matter_is_what_hugging_face_reads() -> None:
         "metrics": ["accuracy"],
     }
     assert body.startswith("# Classifier of 2 classes, image\n")
-    assert "- kind prune, sparsity 0.5\n- kind quantize, scheme int8\n" in body
+    assert "- `prune`: sparsity 0.5\n- `quantize`: scheme int8\n" in body
 
 
 def test_the_card_says_what_the_artifact_says() -> None:

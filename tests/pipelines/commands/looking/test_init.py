@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from jobs.artifacts import Report
 from jobs.kinds.train import Train
+from pipelines.find import artifact_at
 from pipelines.load import load
 from tests.pipelines.commands.conftest import Espalier
+
+ROOT = Path(__file__).parents[4]
 
 
 def images(folder: Path, **classes: int) -> Path:
@@ -108,3 +115,23 @@ def test_names_that_yaml_would_take_for_something_else(espalier: Espalier, tmp_p
     table(tmp_path / "odd.csv", ["on: #1", "null"], rows)
     assert espalier("init", "text", "odd.csv").code == 0
     assert espalier("validate", "odd.yaml").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_what_was_written_runs(espalier: Espalier, tmp_path: Path) -> None:
+    images(tmp_path / "shades", dark=30, bright=60)
+    assert espalier("init", "image", "shades").code == 0
+    command = [sys.executable, "-m", "pipelines", "run", "shades.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (verdict,) = (tmp_path / "runs/shades").glob("verdict-*")
+    judged = artifact_at(str(verdict), Report).evaluations
+    assert judged["teacher"]["accuracy"] == judged["small"]["accuracy"] == 1.0
+    (card,) = (tmp_path / "runs/shades").glob("small-*/*/README.md")
+    assert "sparsity 0.5" in next(line for line in card.read_text().splitlines() if line.startswith("- `prune`: "))
+    assert "`bright`, `dark`" in card.read_text()
+    assert espalier("report", "shades.yaml").lines[0].startswith("report: ")
+    assert [line.split()[1] for line in espalier("runs").lines][:1] in (["report"], ["verdict"])
