@@ -17,6 +17,7 @@ from jobs.job import Inputs, Job, Output
 from jobs.serving.canary import Canary
 from jobs.serving.keys import HashedKey, Key
 from jobs.serving.limits import Limits
+from jobs.serving.scale import Scale
 from jobs.spec import INCIDENTAL, Path, Ref
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -62,13 +63,19 @@ class Deploy(Job):
     golden_ms: Annotated[
         float | None, INCIDENTAL, Field(gt=0, description="Most milliseconds a new version may take for a golden row")
     ] = None
-    replicas: Annotated[int, INCIDENTAL, Field(ge=1, le=1000)] = 1
+    replicas: Annotated[int, INCIDENTAL, Field(ge=1, le=1000, description="With scale: those it begins with")] = 1
+    scale: Annotated[
+        Scale | None, INCIDENTAL, Field(description="Replicas by how much is asked; none: always as many")
+    ] = None
     cpus_per_replica: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
 
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Refuse an open door, a model replicas cannot run, a threshold given twice or by a step that chooses none."""
         if self.host not in LOOPBACK and not self.keys and self.keys_file is None:
             yield ("host",), f"{self.host} is reached from other machines: set keys or keys_file"
+        if self.scale is not None and not self.scale.least <= self.replicas <= self.scale.most:
+            least, most = self.scale.least, self.scale.most
+            yield ("scale",), f"{self.replicas} replicas at first are not from {least} to {most}: set replicas"
         names = [key.name for key in self.keys]
         if len(names) != len(set(names)):
             yield ("keys",), "two keys have one name"
@@ -122,6 +129,7 @@ class Deploy(Job):
             canary=self.canary,
             slower=self.slower,
             golden_ms=self.golden_ms,
+            scale=self.scale,
         )
         facts = run_remote(
             deploy, inputs[self.model].folder, place, resources=Resources(), tell=out.tell, stop=out.stop

@@ -19,6 +19,7 @@ from jobs.serving.keys import HashedKey, new_key
 from jobs.serving.limits import Limits
 from jobs.serving.plan import asked_of
 from jobs.serving.rollout import Candidate, place_first, replace
+from jobs.serving.scale import Scale
 from jobs.spec import Spec
 
 Tell = Callable[[dict[str, Any]], None]
@@ -40,6 +41,7 @@ class Place(Spec):
     canary: Canary | None = None
     slower: float = 2.0  # times the golden rows may take, compared with the version that answers
     golden_ms: float | None = None
+    scale: Scale | None = None  # how the replicas change from there
 
 
 def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     secret, key = new_key("deployment")
     try:
         if begun:
+            control.wake(url)
             outcome = replace(control, place, candidate, tell, key)
         else:
             outcome = place_first(control, place, candidate, key)

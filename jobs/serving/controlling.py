@@ -85,7 +85,24 @@ class Control:
     def plan(self) -> Plan:
         """Return the plan the replicas follow: the one that most was done with, should they differ."""
         plans = [Plan.model_validate(state["plan"]) for state in self.tell_all("state")]
+        if not plans:  # scaled to none: those that come read it from the configuration
+            return Plan.model_validate(self._written()["deployments"][0]["user_config"])
         return max(plans, key=lambda plan: len(plan.history))
+
+    def wake(self, url: str) -> None:
+        """Have a replica started where there is none: a request waits until it is there."""
+        import urllib.request
+
+        if not self.tell_all("state"):
+            urllib.request.urlopen(f"{url}/health", timeout=START_S).close()
+
+    def _written(self) -> dict[str, Any]:
+        """Return the configuration that Serve holds of the application."""
+        from ray import serve
+
+        details = serve.context._get_global_client().get_serve_details()
+        written: dict[str, Any] = details["applications"][self.application]["deployed_app_config"]
+        return written
 
     def settle(self, place: Place) -> None:
         """Write the plan that is followed into Serve's configuration, without the key the deployment used."""
@@ -125,7 +142,7 @@ def application(place: Place, plan: Plan, environment: dict[str, Any]) -> dict[s
         "deployments": [
             {
                 "name": DEPLOYMENT,
-                "num_replicas": place.replicas,
+                **_replicas(place),
                 "max_ongoing_requests": plan.limits.requests * 2,  # the replica itself says that it has too many
                 "max_queued_requests": plan.limits.requests * 2,
                 "ray_actor_options": {"num_cpus": place.cpus},
@@ -134,6 +151,12 @@ def application(place: Place, plan: Plan, environment: dict[str, Any]) -> dict[s
             }
         ],
     }
+
+
+def _replicas(place: Place) -> dict[str, Any]:
+    if place.scale is None:
+        return {"num_replicas": place.replicas}
+    return {"num_replicas": "auto", "autoscaling_config": place.scale.written(place.replicas)}
 
 
 def _environment() -> dict[str, Any]:

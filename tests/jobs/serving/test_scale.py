@@ -1,0 +1,63 @@
+"""Replicas by how much is asked: what a definition may say, what Ray Serve is told, and that none is one again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.work import run_remote
+from jobs.artifacts import Model
+from jobs.kinds.deploy import Deploy
+from jobs.runtime.classifier import Classifier, golden_rows
+from jobs.serving.scale import Scale
+
+PATIENCE = 60.0
+
+
+def test_a_definition_says_between_how_many() -> None:
+    scale = {"least": 2, "most": 8, "ongoing": 4.0}
+    job = Deploy.model_validate({"job": "deploy", "model": "small", "scale": scale})
+    assert list(job.problems({})) == [(("scale",), "1 replicas at first are not from 2 to 8: set replicas")]
+    job = Deploy.model_validate({"job": "deploy", "model": "small", "scale": scale, "replicas": 3})
+    assert list(job.problems({})) == []
+
+
+def test_ray_serve_takes_what_it_is_told() -> None:
+    from ray.serve.config import AutoscalingConfig
+
+    written = Scale(least=0, most=3, ongoing=5.0).written(1)
+    made = AutoscalingConfig(**written)
+    assert (made.min_replicas, made.initial_replicas, made.max_replicas) == (0, 1, 3)
+    assert made.get_target_ongoing_requests() == 5.0
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_without_requests_no_replica_is_left_and_the_next_one_is_answered(ray_cluster: None, model: Folder) -> None:
+    from ray import serve
+
+    from jobs.serving.application import Place, ask, deploy
+
+    def replicas() -> int:
+        deployments: Any = serve.status().applications["asleep"].deployments
+        return sum(deployments["classifier"].replica_states.values())
+
+    scale = Scale(least=0, most=1, down_s=1.0)
+    place = Place(application="asleep", host="127.0.0.1", port=0, replicas=1, cpus=0.5, scale=scale)
+    told: list[dict[str, Any]] = []
+    try:
+        url = run_remote(deploy, model, place, resources=Resources(), tell=told.append)["url"]
+        assert {"proxy": "HAProxy"} in told
+        until = time.monotonic() + PATIENCE
+        while replicas():
+            assert time.monotonic() < until, "a replica is left"
+            time.sleep(0.2)
+        item = golden_rows(model.path)[0]
+        answer = ask(url, item, timeout=PATIENCE)
+        assert answer["predictions"] == Classifier(Model.load(model), model.path).classify([item])
+    finally:
+        serve.delete("asleep")
