@@ -60,6 +60,8 @@ def head_node(cpus: int = 2) -> Iterator[Head]:
     command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address", "127.0.0.1", "--port", str(gcs), "--num-cpus", str(cpus)]
     command += ["--include-dashboard", "true", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)]
+    # By default all clusters of a machine name one port each for these, and the second to start cannot run jobs.
+    command += ["--dashboard-agent-listen-port", str(_free_port()), "--ray-client-server-port", str(_free_port())]
     command += ["--temp-dir", str(folder / "ray")]
     with (folder / "out").open("w") as out:
         process = subprocess.Popen(

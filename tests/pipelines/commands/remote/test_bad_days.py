@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.head import Head
+from tests.head import Head, head_node
 from tests.pipelines.commands.conftest import Espalier
 
 Toys = Callable[..., Path]
@@ -159,3 +159,27 @@ def test_a_run_with_a_wrong_token_ends_soon(head: Head, tmp_path: Path, toys: To
     assert done.returncode == 4
     assert f"error: cluster {head.address}: " in done.stderr
     assert "token" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_run_on_a_cluster_of_another_python_ends_soon(tmp_path: Path, toys: Toys) -> None:
+    with head_node() as head:
+        change = f"""
+import json, ray
+from ray._private import ray_constants
+from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+ray.init(address={head.address!r})
+found = json.loads(_internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster"))
+found["python_version"] = "3.9.1"
+_internal_kv_put(b"CLUSTER_METADATA", json.dumps(found).encode(), overwrite=True, namespace=b"cluster")
+"""
+        environment = {**head.environment, "PYTHONPATH": str(ROOT)}
+        options = {"env": environment, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 100}
+        subprocess.run([sys.executable, "-c", change], check=True, **options)  # type: ignore[call-overload]
+        command = [sys.executable, "-m", "tests.pipelines.offline", "--cluster", "run", str(toys(a={}))]
+        done = subprocess.run([*command, "--address", head.address], check=False, **options)  # type: ignore[call-overload]
+    assert done.returncode == 4
+    assert f"error: cluster {head.address}: Version mismatch: The cluster was started with: Ray: " in done.stderr
+    assert "Python: 3.9.1" in done.stderr
+    assert "or let it run the driver: espalier submit" in done.stderr

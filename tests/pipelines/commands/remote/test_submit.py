@@ -117,7 +117,9 @@ def test_a_head_that_dies_ends_the_following_and_loses_nothing(
     path = toys(a={}, b={"of": ["a"], "gate": str(tmp_path / "runs/gate")})
     with head_node() as head:
         monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(head.token))
-        identity = submitted(espalier("submit", path, "--address", head.url, "--no-wait").out)
+        started = espalier("submit", path, "--address", head.url, "--no-wait")
+        assert started.code == 0, started.err
+        identity = submitted(started.out)
         until(lambda: executions(diary, "b") == 1)
         threading.Timer(2.0, head.kill).start()
         said = espalier("jobs", "logs", "-f", identity, "--address", head.url)
