@@ -30,11 +30,6 @@ class Head:
     url: str
     address: str
     token: Path
-    processes: int  # the id of their group
-
-    def kill(self) -> None:
-        """End every process of the node at once, as the loss of its machine would."""
-        os.killpg(self.processes, signal.SIGKILL)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -67,7 +62,7 @@ def head_node(cpus: int = 2) -> Iterator[Head]:
         process = subprocess.Popen(
             command, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, cwd=folder
         )
-    head = Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, process.pid)
+    head = Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token)
     try:
         _wait_for(head, process, folder / "out")
         yield head

@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster.submit.server import Server
-from tests.head import Head, head_node
+from tests.head import Head
 from tests.pipelines.commands.conftest import Espalier
 from tests.pipelines.toy_jobs import executions, noted
 
@@ -108,22 +107,3 @@ def test_an_unreachable_store_ends_the_job(client: Head, espalier: Espalier, toy
     assert f"error: {tmp_path}/file/runs: is not writable (Not a directory); name a folder you may write to" in (
         said.lines
     )
-
-
-@pytest.mark.slow
-def test_a_head_that_dies_ends_the_following_and_loses_nothing(
-    espalier: Espalier, toys: Toys, diary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = toys(a={}, b={"of": ["a"], "gate": str(tmp_path / "runs/gate")})
-    with head_node() as head:
-        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(head.token))
-        started = espalier("submit", path, "--address", head.url, "--no-wait")
-        assert started.code == 0, started.err
-        identity = submitted(started.out)
-        until(lambda: executions(diary, "b") == 1)
-        threading.Timer(2.0, head.kill).start()
-        said = espalier("jobs", "logs", "-f", identity, "--address", head.url)
-    assert said.code == 4
-    assert said.err.startswith(f"error: job {identity}: cannot be followed any more (cluster {head.url}: does not ")
-    assert said.err.endswith("; what it finished is in its store: once the cluster answers, submit it again to go on\n")
-    assert len(list((tmp_path / "runs/toys").glob("a-*/record.json"))) == 1
