@@ -16,6 +16,7 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.data.preprocess import Preprocess
 from jobs.exporting.forms import Export, Skipped, Variant
+from jobs.fusing.record import Fused
 from jobs.runtime.expected import Expected
 from jobs.spec import Spec
 
@@ -236,6 +237,7 @@ class Model(Artifact):
     expected: Expected | None = None  # against which drift is told; None without validation rows
     recipe: dict[str, Any] = {}
     strategy: dict[str, Any] = {}
+    fused: Fused | None = None  # where it was made of other models
 
     def require_servable(self, subject: str) -> None:
         """Raise RequestError when only TensorFlow runs the model."""

@@ -144,9 +144,14 @@ def rates_of(optimizer: Any) -> list[Rate]:
     """Return the rates of an optimizer that was made here: one, or the head's and the backbone's."""
     if isinstance(optimizer, TwoRates):
         return [*rates_of(optimizer.head), *rates_of(optimizer.backbone)]
-    plain = optimizer.scaled.inner_optimizer if isinstance(optimizer, Scaling) else optimizer
+    plain = plain_of(optimizer)
     assert isinstance(plain._learning_rate, Rate), "every recipe's rate follows a schedule"
     return [plain._learning_rate]
+
+
+def plain_of(optimizer: Any) -> Any:
+    """Return the optimizer that `optimizer_of` made, without what scales its loss."""
+    return optimizer.scaled.inner_optimizer if isinstance(optimizer, Scaling) else optimizer
 
 
 def at_hand(recipe: Any) -> Any:

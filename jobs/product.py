@@ -19,6 +19,7 @@ from jobs.data.preprocess import Preprocess
 from jobs.data.remote.shards import open_rows, open_texts
 from jobs.data.rows import Pair
 from jobs.exporting.forms import Export, Skipped, Variant
+from jobs.fusing.record import Fused
 from jobs.judging.served import runner_of
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
 from jobs.models.rewriting.rebuilding import macs_of
@@ -73,6 +74,7 @@ class Product:
     skipped: tuple[Skipped, ...] = ()
     variants: tuple[Variant, ...] = ()
     exports: tuple[str, ...] = ()
+    fused: Fused | None = None
 
 
 def write_model(
@@ -113,6 +115,7 @@ def write_model(
         expected=expected,
         recipe=product.recipe,
         strategy=product.strategy.model_dump(mode="json"),
+        fused=product.fused,
     )
     out.write_bytes(CARD, card(model).encode())
     return model.save(out)

@@ -8,6 +8,7 @@ Job.found_in(
         "dataset": "jobs.kinds.dataset",
         "deploy": "jobs.kinds.deploy",
         "evaluate": "jobs.kinds.evaluate",
+        "fuse": "jobs.kinds.fuse",
         "report": "jobs.kinds.report",
         "score": "jobs.kinds.score",
         "search": "jobs.kinds.search",

@@ -9,6 +9,7 @@ Backbone.found_in(
         "bert": "jobs.models.bert",
         "efficientnet_b0": "jobs.models.applications.efficientnet_b0",
         "embedding_bag": "jobs.models.embedding_bag",
+        "ensemble": "jobs.models.ensemble.ensemble",
         "fusion": "jobs.models.fusion",
         "hub": "jobs.models.hub",
         "mobilenet_v2": "jobs.models.applications.mobilenet_v2",

@@ -86,3 +86,7 @@ class Backbone(Choice):
         Every layer is named, so that weights are found by name in any process; `seed` seeds the initial weights.
         """
         raise NotImplementedError
+
+    def answers(self, inputs: Any, preprocess: Preprocess, classes: int, seed: int) -> Any:
+        """Return the logits `float32[rows, classes]` of one that has heads of its own; None: `features` take one."""
+        return None

@@ -53,22 +53,32 @@ def build(
     """
     import tf_keras as keras
 
-    from jobs.models.layers import Dropout, Named
-
     inputs = _inputs(keras, preprocess)
     backbone = spec.backbone if folder is None else spec.backbone.located(folder)
     with dividing(dividing_rule(spec)):
-        x = backbone.features(inputs, preprocess, seed)
-        if spec.dropout:
-            x = Dropout(spec.dropout, name=HEAD_DROPOUT)(x)
-        start = Named(seed).initializer(keras.initializers.GlorotUniform, HEAD)
-        outputs = keras.layers.Dense(classes, kernel_initializer=start, name=HEAD)(x)
+        outputs = headed(spec.model_copy(update={"backbone": backbone}), inputs, preprocess, classes, seed)
         model = keras.Model(inputs, outputs, name="model")
         if not rewrites:
             return model
         from jobs.models.rewriting.rebuilding import rebuilt
 
         return rebuilt(model, rewrites)
+
+
+def headed(spec: ModelSpec, inputs: Any, preprocess: Preprocess, classes: int, seed: int) -> Any:
+    """Build the layers of `spec` on `inputs` and return logits: those of the backbone, or of a head on its features."""
+    import tf_keras as keras
+
+    from jobs.models.layers import Dropout, Named
+
+    answered = spec.backbone.answers(inputs, preprocess, classes, seed)
+    if answered is not None:
+        return answered
+    x = spec.backbone.features(inputs, preprocess, seed)
+    if spec.dropout:
+        x = Dropout(spec.dropout, name=HEAD_DROPOUT)(x)
+    start = Named(seed).initializer(keras.initializers.GlorotUniform, HEAD)
+    return keras.layers.Dense(classes, kernel_initializer=start, name=HEAD)(x)
 
 
 def build_to_train(spec: ModelSpec, preprocess: Preprocess, classes: int, seed: int, folder: Path) -> Any:

@@ -35,6 +35,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
     },
     "embedding_bag": {"kind": "embedding_bag", "vocabulary": 300, "length": 16, "width": 8},
     "efficientnet_b0": {"kind": "efficientnet_b0"},
+    "ensemble": {"kind": "ensemble", "models": [{"backbone": TINY}, {"backbone": TINY}]},
     "hub": {"kind": "hub", "module": "module", "reads": "image"},  # made in the folder of the training
     "fusion": {
         "kind": "fusion", "image": TINY, "text": TEXT_CNN, "fusion": "gated", "width": 32, "modality_dropout": 0.1,

@@ -6,6 +6,7 @@ from jobs.report.sections.comparison import comparison as comparison
 from jobs.report.sections.data import data as data
 from jobs.report.sections.definition import definition as definition
 from jobs.report.sections.endpoint import endpoint as endpoint
+from jobs.report.sections.fusing import members as members
 from jobs.report.sections.history import history as history
 from jobs.report.sections.origin import origin as origin
 from jobs.report.sections.precision_recall import precision_recall as precision_recall

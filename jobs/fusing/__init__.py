@@ -1,0 +1,1 @@
+"""Making one model of several: averaged answers, votes, averaged weights."""
