@@ -55,12 +55,8 @@ class Artifact(Spec):
         try:
             document = json.loads(folder.read_bytes(NAME))
         except FileNotFoundError:
-            raise RequestError(
-                str(folder),
-                f"has no {NAME}",
-                "the folder of an artifact",
-                "name the attempt's folder of a finished step",
-            ) from None
+            wanted, remedy = "the folder of an artifact", "name the attempt's folder of a finished step"
+            raise RequestError(str(folder), f"has no {NAME}", wanted, remedy) from None
         except ValueError as error:
             raise RequestError(f"{folder}/{NAME}", f"is not JSON ({error})", "an artifact's facts") from None
         if not isinstance(document, dict) or not isinstance(document.get("format"), int):
