@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, Valid
 
 from cluster.errors import RequestError
 from cluster.folder import Folder
+from jobs.budget.record import Budget
 from jobs.data.preprocess import Preprocess
 from jobs.exporting.forms import Export, Skipped, Variant
 from jobs.fusing.record import Fused
@@ -234,6 +235,7 @@ class Model(Artifact):
     recipe: dict[str, Any] = {}
     strategy: dict[str, Any] = {}
     fused: Fused | None = None  # where it was made of other models
+    budget: Budget | None = None  # where its chain was chosen among several
 
     def require_servable(self, subject: str) -> None:
         """Raise RequestError when only TensorFlow runs the model."""

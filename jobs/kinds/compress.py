@@ -11,12 +11,14 @@ from pydantic import Field
 
 from cluster.resources import Resources
 from jobs.artifacts import Dataset, Model
+from jobs.budget.within import Within
 from jobs.data import files
 from jobs.data.augment import problems
 from jobs.job import Inputs, Job, Output, mismatch, ownerless, too_small
 from jobs.spec import INCIDENTAL, Path, Ref
 from jobs.strategies import DEFAULT, Strategy
 from jobs.strategies.imports import TRAINING
+from jobs.sweeping.space import conditions, in_chain, outside, value_at
 from jobs.sweeping.trials import Trials
 from jobs.techniques import Teaches, Technique
 from jobs.techniques.legality import nearest, refusals
@@ -41,6 +43,9 @@ class Compress(Job):
         list[Literal["saved_model", "onnx"]],
         Field(description="Files beside the served one, not quantized, verified on validation rows"),
     ] = []
+    within: Annotated[
+        Within | None, Field(description="A promise to keep: parts of the chain, and values, are tried until it is")
+    ] = None
     strategy: Strategy = DEFAULT
     best_of: Annotated[
         Annotated[str, Ref(Trials)] | None, Field(description="A sweep: its winner's values replace this step's own")
@@ -79,6 +84,7 @@ class Compress(Job):
             yield ("techniques",), f"the nearest chain that may be: {names}"
 
         yield from self._about_files(spec)
+        yield from ((("within", *path), text) for path, text in self._about_budget())
 
     def _about_files(self, spec: Any) -> Iterator[tuple[Path, str]]:
         """Check what is to be made beside, or instead of, what the chain makes."""
@@ -99,6 +105,22 @@ class Compress(Job):
             for technique in own:
                 wrong = [*self.strategy.cannot_carry(technique), *(technique.unfit(spec.backbone) if spec else ())]
                 yield from ((("variant",), text) for text in wrong)
+
+    def _about_budget(self) -> Iterator[tuple[Path, str]]:
+        """Check what is drawn while a promise is sought to be kept."""
+        if self.within is None:
+            return
+        if not self.techniques:
+            yield (), "needs techniques, parts of which are tried"
+        for field in ("best_of", "variant"):
+            if getattr(self, field) is not None:
+                yield (), f"chooses a chain by itself; leave {field} out"
+        for name, distribution in self.within.space.items():
+            wrong = "" if in_chain(name) else "lies in no technique; name one as techniques[0].sparsity"
+            if wrong := wrong or value_at(self, name)[1] or outside(self, name, distribution):
+                yield ("space", name), wrong
+        yield from ((("space", *path), text) for path, text in conditions(self.within.space))
+        yield from ((("searcher",), text) for text in self.within.searcher.problems(self.within.space))
 
     def digest(self, memo: Callable[[Any], str]) -> str:
         """Return the digest of the weights students start from."""
@@ -130,7 +152,11 @@ class Compress(Job):
 
         model, data = inputs[self.model].folder, inputs[self.data].folder
         techniques = [technique.located(FilePath.cwd()) for technique in self.techniques]
-        work = CompressWork(techniques, self.strategy, model, data, out.folder, self.variant, tuple(self.exports))
+        work: Any = CompressWork(techniques, self.strategy, model, data, out.folder, self.variant, tuple(self.exports))
+        if self.within is not None:
+            from jobs.budget.trying import BudgetWork
+
+            work = BudgetWork(work, self.within, out.step)
         group = Group(work, self.strategy, out.folder.name, out.checkpoints, self.retries, self.keep)
         run(group, out)
         return Model.load(out.folder)

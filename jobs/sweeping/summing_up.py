@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cluster.errors import StepError
 from cluster.folder import Folder
@@ -23,7 +23,9 @@ def sum_up(plan: Plan, trials: Sequence[Trial], out: Folder) -> None:
     measured = {number: trial.measured for number, trial in finished.items()}
     best = plan.goals.best(measured)
     if best is None:
-        raise StepError(f"step '{plan.step}'", _nearest(plan.goals, measured), _limits(plan.goals), "see its trials")
+        near, shown = nearest(plan.goals, measured)
+        text = f"no trial keeps the limits; the nearest, trial {near}, has {shown}"
+        raise StepError(f"step '{plan.step}'", text, limits_in_words(plan.goals), "see its trials")
     with out.filling() as path:
         write_table(path, list(trials))
     kept = [number for number in measured if plan.goals.keeps(measured[number])]
@@ -81,17 +83,19 @@ def _why(trials: Sequence[Trial]) -> str:
     return f"trial {failed[0].number} failed: {failed[0].error.splitlines()[0]}" if failed else "run more trials"
 
 
-def _limits(goals: Goals) -> str:
+def limits_in_words(goals: Goals) -> str:
+    """Return what must be kept."""
     return ", ".join(
         f"{name} {'at least' if name == 'accuracy' else 'at most'} {v:g}" for name, v in goals.limits.items()
     )
 
 
-def _nearest(goals: Goals, measured: dict[int, dict[str, float]]) -> str:
+def nearest(goals: Goals, measured: Mapping[int, Mapping[str, float]]) -> tuple[int, str]:
+    """Return which of `measured` oversteps the limits least, in proportion, and what it shows of them."""
+
     def beyond(number: int) -> float:
         over = goals.over(measured[number])
-        return sum(max(0.0, value) / abs(goals.limits[name]) for name, value in over.items())
+        return sum(max(0.0, value) / max(abs(goals.limits[name]), 1e-9) for name, value in over.items())
 
-    nearest = min(measured, key=beyond)
-    shown = ", ".join(f"{name} {measured[nearest][name]:g}" for name in goals.limits)
-    return f"no trial keeps the limits; the nearest, trial {nearest}, has {shown}"
+    found = min(measured, key=beyond)
+    return found, ", ".join(f"{name} {measured[found][name]:g}" for name in goals.limits)
