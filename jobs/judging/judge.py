@@ -104,7 +104,10 @@ class Judge:
 
     def _against_first(self, answers: Answers) -> dict[str, Any]:
         name, first = next(iter(self.answers.items()))
-        return {} if first is answers else {"against": {"first": name} | compared(first.right, answers.right)}
+        if first is answers:
+            return {}
+        agreement = float((first.found == answers.found).mean())
+        return {"against": {"first": name, "agreement": agreement} | compared(first.right, answers.right)}
 
     def write(self, path: Path) -> None:
         """Write every row's label and what each model answered, so that others can test it again."""

@@ -54,6 +54,7 @@ def test_has_every_section_in_order(full: Page) -> None:
         "Classes",
         "Precision and recall",
         "Calibration",
+        "Classes against the first",
         "Promises",
         "Forms of the file",
         "Endpoint",

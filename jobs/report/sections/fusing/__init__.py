@@ -1,3 +1,0 @@
-"""Sections about models that were made of other models."""
-
-from jobs.report.sections.fusing.members import members as members
