@@ -152,6 +152,8 @@ class Chain:
         training.l1, training.l2 = self.held.spec.l1, self.held.spec.l2
         training.label_smoothing = recipe.label_smoothing
         training.class_weights = class_weights(recipe, self.classes, train.rows.y)
+        if isinstance(technique, Teaches):
+            self._warn_of_size(teacher, model)
         self.keeper.tell({"start": kind, "epochs": recipe.epochs})
         history = fit(self.engine, training, train, validation, recipe, self.keeper, index, kind)
         findings = self.link.findings
@@ -163,6 +165,13 @@ class Chain:
         kept_promises(technique.promise(teacher.weights, weights, None))
         history = self.link.history + history
         return Link(history=history, findings=findings, rewrites=list(self.held.rewrites)), weights
+
+    def _warn_of_size(self, teacher: Held, student: Any) -> None:
+        """Tell of a student that is no smaller than its teacher: it compresses nothing."""
+        taught, learns = sum(int(value.size) for value in teacher.weights.values()), int(student.count_params())
+        if learns >= taught:
+            text = f"the student has {learns:,} weights, its teacher {taught:,}: nothing becomes smaller by it"
+            self.keeper.tell({"warning": text})
 
     def _answers(self, teacher: Held, batch_size: int) -> dict[str, Any]:
         """Return the teacher's logits for every row of the training and validation splits, by split."""

@@ -84,3 +84,11 @@ def test_the_student_replaces_its_teacher_and_says_how_far_it_agrees(
 def test_a_student_that_agrees_too_little_breaks_its_promise(digits: Folder, teacher: Folder, tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"^distill broke its promise: agreement .* is 0\.\d+, wanted >= 1$"):
         distilled(digits, teacher, tmp_path, agreement=1.0, epochs=1, learning_rate=1e-6)
+
+
+def test_a_student_as_large_as_its_teacher_is_warned_of(digits: Folder, teacher: Folder, tmp_path: Path) -> None:
+    _, events = distilled(digits, teacher, tmp_path, student={"backbone": TINY | {"width": 8}}, epochs=1)
+    count = sum(value.size for value in read_weights(teacher.read_bytes("weights.npz"), "weights").values())
+    assert [event["warning"] for event in events if "warning" in event] == [
+        f"the student has {count:,} weights, its teacher {count:,}: nothing becomes smaller by it"
+    ]
