@@ -149,10 +149,11 @@ class BudgetWork:
                     self._run(number, values, out, engine, keeper)
                 except StepError as error:  # a promise that is broken, or a loss that is no number
                     failed = str(error)
-                data = self.work.data
-                found = (lambda: {"failed": failed}) if failed else lambda: {"measured": judged(out, data, True)}
-                return agreed(keeper, f"ended{number:03d}", found)
+                return agreed(keeper, f"ended{number:03d}", partial(self._found, out, failed))
         return dict(json.loads(kept.read_bytes(AGREED)))
+
+    def _found(self, out: Folder, failed: str) -> dict[str, Any]:
+        return {"failed": failed} if failed else {"measured": judged(out, self.work.data, True)}
 
     def _run(self, number: int, values: Values, out: Folder, engine: Any, keeper: Any) -> None:
         techniques = part_at(self._drawn(values).techniques, values)

@@ -112,6 +112,8 @@ class Compress(Job):
             return
         if not self.techniques:
             yield (), "needs techniques, parts of which are tried"
+        if self.strategy.has_coordinator:
+            yield (), "tries chains that every worker takes part in: take a strategy without a coordinator"
         for field in ("best_of", "variant"):
             if getattr(self, field) is not None:
                 yield (), f"chooses a chain by itself; leave {field} out"
