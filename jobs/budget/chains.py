@@ -12,7 +12,8 @@ from jobs.spec import Scalar
 from jobs.strategies.strategy import Strategy
 from jobs.sweeping.distributions import Distribution
 from jobs.sweeping.space import Space, parsed
-from jobs.techniques import Teaches, Technique
+from jobs.techniques import Technique
+from jobs.techniques.legality import legal
 
 PARTS = "parts"  # the field of the space that says which techniques are in
 JOIN = "+"
@@ -32,19 +33,8 @@ def parts_of(techniques: Sequence[Technique], backbone: Backbone, strategy: Stra
     return [
         JOIN.join(map(str, chosen))
         for chosen in found
-        if is_legal([techniques[place] for place in chosen], backbone, strategy)
+        if legal([techniques[place] for place in chosen], backbone, strategy)
     ]
-
-
-def is_legal(techniques: Sequence[Technique], backbone: Backbone, strategy: Strategy) -> bool:
-    """Say whether techniques may stand in this order on `backbone` under `strategy`."""
-    for index, technique in enumerate(techniques):
-        reasons = [*technique.unfit(backbone), *technique.legal(techniques[:index], backbone, strategy)]
-        if reasons or [*strategy.cannot_carry(technique)]:
-            return False
-        if isinstance(technique, Teaches):
-            backbone = technique.learner().backbone
-    return True
 
 
 def space_over(parts: Sequence[str], drawn: Space) -> dict[str, Distribution]:
