@@ -63,6 +63,7 @@ TECHNIQUES: dict[str, list[dict[str, Any]]] = {
     "share_weights": [{"kind": "share_weights", "clusters": 8, "epochs": 1}],
 }
 LARGE = {"efficientnet_b0", "mobilenet_v2", "resnet50", "resnet50_v2"}  # on images of 32 by 32; run by make soak
+JOINED = {"ensemble"}  # their members are of the list; run by make soak
 QUICK = {("mobilenet_v2", "quantize", 0)}  # but for one, on which make test looks too
 REPRESENTED = {  # examples that make test tries on these backbones alone
     ("factorize", 0): {"bert"},
@@ -96,7 +97,10 @@ def test_every_backbone_and_technique_is_under_contract() -> None:
 
 def marked(kind: str, technique: str = "quantize", index: int = 0) -> list[Any]:
     """Return the marks of a case."""
-    quick = kind in REPRESENTED.get((technique, index), set(BACKBONES) - LARGE) or (kind, technique, index) in QUICK
+    quick = (
+        kind in REPRESENTED.get((technique, index), set(BACKBONES) - LARGE - JOINED)
+        or (kind, technique, index) in QUICK
+    )
     return [] if quick else [pytest.mark.slow]
 
 
