@@ -29,7 +29,8 @@ def mixture_weights(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.fl
         if np.abs(found - weights).max() < STILL:
             break
         weights = found
-    return weights / weights.sum()
+    total: NDArray[np.float64] = weights / weights.sum()
+    return total
 
 
 def logit_weights(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
@@ -60,4 +61,5 @@ def logit_weights(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.floa
         weights, reached, rate = found, there, rate * 1.2
         if still:
             break
-    return weights / weights.sum()
+    total: NDArray[np.float64] = weights / weights.sum()
+    return total

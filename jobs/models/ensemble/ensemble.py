@@ -41,7 +41,9 @@ class Ensemble(Backbone):
     def _members_go_together(self) -> Self:
         for number, member in enumerate(self.models):
             if member.backbone.modality != self.modality:
-                context = {"number": number, "reads": member.backbone.modality, "wanted": self.modality}
+                context: dict[str, Any] = {
+                    "number": number, "reads": member.backbone.modality, "wanted": self.modality,
+                }  # fmt: skip
                 raise PydanticCustomError("modality", "member {number} reads {reads} rows, not {wanted} rows", context)
             if not member.backbone.compressible:
                 context = {"number": number}
