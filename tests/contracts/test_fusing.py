@@ -66,7 +66,7 @@ def trained(backbone: dict[str, Any], data: Folder, root: Path, **recipe: Any) -
 def members(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Folder]:
     """Return two members, which began in different places."""
     root = tmp_path_factory.mktemp("members")
-    recipes = {"first": {"learning_rate": 0.003}, "second": {"seed": 1}}
+    recipes: dict[str, dict[str, Any]] = {"first": {"learning_rate": 0.003}, "second": {"seed": 1}}
     return {name: trained(TINY, digits, root / name, **recipe) for name, recipe in recipes.items()}
 
 
