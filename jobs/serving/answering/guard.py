@@ -9,6 +9,7 @@ import ipaddress
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from jobs.serving.keys import KeyRing
 from jobs.serving.limits import Limits
@@ -48,14 +49,7 @@ class Guard:
         return self.keys.whose(authorization, take)
 
     def _local(self, peer: str | None) -> bool:
-        if not peer or peer in self._own:  # none: a socket of this machine's file system
-            return True
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        return (mapped or address).is_loopback
+        return not peer or peer in self._own or is_loopback(peer)  # none: a socket of this machine's file system
 
     def decompressed(self, body: bytes, encoding: str) -> bytes:
         """Return a body without its `Content-Encoding`; Refused(413) as soon as it grows over the cap."""
@@ -74,3 +68,14 @@ class Guard:
         if not reader.eof:
             raise Refused(400, f"the body is not {encoding}")
         return whole
+
+
+@lru_cache(maxsize=1024)
+def is_loopback(peer: str) -> bool:
+    """Say whether an address is this machine's own."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,13 @@ def newer(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
 def asked(folder: Folder, weight: float = 1.0) -> Asked:
     """Return a model as a version that answers with this weight."""
     return asked_of(folder, Model.load(folder)).model_copy(update={"weight": weight})
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

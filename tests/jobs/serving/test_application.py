@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from cluster.errors import StepError
@@ -20,7 +21,7 @@ from cluster.work import run_remote
 from jobs.artifacts import Endpoint, Model
 from jobs.kinds.deploy import Deploy
 from jobs.runtime.classifier import Classifier, golden_rows
-from tests.jobs.serving.conftest import app_of, asked
+from tests.jobs.serving.conftest import app_of, asked, free_port
 from tests.jobs.serving.conftest import ask as ask_app
 
 pytestmark = pytest.mark.cluster
@@ -30,8 +31,10 @@ pytestmark = pytest.mark.cluster
 def facts(ray_cluster: None, model: Folder) -> Iterator[dict[str, Any]]:
     from jobs.serving.application import Place, deploy
 
-    place = Place(application="tried", host="127.0.0.1", port=0, replicas=1, cpus=0.5)
-    yield run_remote(deploy, model, place, resources=Resources(), tell=lambda event: None)
+    grpc_port = free_port()
+    place = Place(application="tried", host="127.0.0.1", port=0, replicas=1, cpus=0.5, grpc_port=grpc_port)
+    made = run_remote(deploy, model, place, resources=Resources(), tell=lambda event: None)
+    yield {**made, "grpc_port": grpc_port}
     from ray import serve
 
     serve.shutdown()
@@ -78,6 +81,23 @@ def test_every_request_gets_a_status_that_says_what_is_wrong(
     assert ask(facts["url"], method, path, body, kind)[0] == status
 
 
+def test_tritonclient_asks_the_endpoint_over_http_and_grpc(facts: dict[str, Any], model: Folder) -> None:
+    import tritonclient.grpc
+    import tritonclient.http
+
+    rows = [row for row in golden_rows(model.path) if isinstance(row, bytes)]
+    labels = [one["label"].encode() for one in Classifier(Model.load(model), model.path).classify([*rows])]
+    images = np.array(rows, np.object_)
+    addresses = {tritonclient.http: urlsplit(facts["url"]).netloc, tritonclient.grpc: f"127.0.0.1:{facts['grpc_port']}"}
+    for triton, address in addresses.items():
+        client = triton.InferenceServerClient(address)
+        given = triton.InferInput("image", list(images.shape), "BYTES")
+        given.set_data_from_numpy(images)
+        assert client.is_model_ready("tried")
+        assert client.infer("tried", [given]).as_numpy("label").tolist() == labels
+        client.close()
+
+
 def test_the_replica_holds_no_tensorflow(facts: dict[str, Any]) -> None:
     _, card = ask(facts["url"], "GET", "/v1/model")
     maps = Path(f"/proc/{card['process']}/maps").read_text()
@@ -100,6 +120,7 @@ def test_predict_asks_the_endpoint_or_the_artifact(facts: dict[str, Any], model:
 def test_an_endpoint_that_is_gone_is_not_reused(facts: dict[str, Any], tmp_path: Path) -> None:
     job = Deploy(model="model")
     made = Folder.parse(str(tmp_path))
+    facts = {name: fact for name, fact in facts.items() if name != "grpc_port"}
     Endpoint.model_validate(facts).save(made)
     assert job.gone(made) == ""
     Endpoint.model_validate({**facts, "model_sha256": "0" * 64}).save(made)

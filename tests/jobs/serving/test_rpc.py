@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from collections.abc import Iterator
 
@@ -17,16 +16,10 @@ from jobs.artifacts import Model
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.serving.keys import HashedKey, hashed
 from jobs.serving.limits import Limits
-from tests.jobs.serving.conftest import app_of, asked
+from tests.jobs.serving.conftest import app_of, asked, free_port
 
 pytestmark = pytest.mark.training
 SECRET = "a secret of more than 24 characters"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listening(model: Folder, limits: Limits, keys: list[HashedKey]) -> Iterator[str]:

@@ -1,0 +1,214 @@
+"""Versions that replace each other while requests come: none fails, and each answer is of one version."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from cluster.errors import EspalierError, StepError
+from cluster.folder import Folder
+from cluster.resources import Resources
+from cluster.work import run_remote
+from jobs.artifacts import Model
+from jobs.kinds.deploy import Deploy
+from jobs.runtime.classifier import Classifier, golden_rows
+from jobs.serving.canary import Canary
+from tests.jobs.serving.conftest import asked
+
+pytestmark = pytest.mark.cluster
+CANARY = Canary(shares=[0.3], seconds=0.5, requests=5, slower=50.0)
+
+
+class Clients:
+    """Clients that ask an endpoint about golden rows, each over one connection, until they are stopped."""
+
+    def __init__(self, url: str, rows: list[bytes], number: int = 4) -> None:
+        self.address = urlsplit(url)
+        self.rows = rows
+        self.found: list[tuple[int, str, int, Any]] = []  # status, version, row, predictions
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(place,)) for place in range(number)]
+
+    def __enter__(self) -> Clients:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, place: int) -> None:
+        connection = http.client.HTTPConnection(self.address.hostname or "", self.address.port, timeout=30)
+        while not self._stop.is_set():
+            place = (place + 1) % len(self.rows)
+            connection.request("POST", "/v1/classify", self.rows[place], {"Content-Type": "image/png"})
+            answer = connection.getresponse()
+            text = answer.read()
+            told: Any = json.loads(text) if answer.status == 200 else {"version": "", "predictions": text}
+            self.found.append((answer.status, told["version"], place, told["predictions"]))
+
+
+@pytest.fixture(scope="module")
+def url(ray_cluster: None, model: Folder) -> Iterator[str]:
+    yield deployed(model)["url"]
+    from ray import serve
+
+    serve.shutdown()
+
+
+def place_of(**fields: Any) -> Any:
+    from jobs.serving.application import Place
+
+    given = {"application": "turned", "host": "127.0.0.1", "port": 0, "replicas": 1, "cpus": 0.5, "slower": 50.0}
+    return Place(**{**given, **fields})
+
+
+def deployed(model: Folder, **fields: Any) -> dict[str, Any]:
+    from jobs.serving.application import deploy
+
+    facts: dict[str, Any] = run_remote(
+        deploy, model, place_of(**fields), resources=Resources(), tell=lambda event: None
+    )
+    return facts
+
+
+def offline(model: Folder) -> list[Any]:
+    classifier = Classifier(Model.load(model), model.path)
+    return [classifier.classify([row]) for row in golden_rows(model.path)]
+
+
+def told(application: str, tell: Any) -> list[tuple[str, str, str]]:
+    """Return what the replicas say was done with which version, and why."""
+    from jobs.serving.controlling import Control
+
+    return [(event.what, event.version, event.reason) for event in Control(application).plan().history]
+
+
+def history() -> list[tuple[str, str, str]]:
+    found: list[tuple[str, str, str]] = run_remote(told, "turned", resources=Resources(), tell=lambda event: None)
+    return found
+
+
+def test_versions_are_replaced_under_load_without_a_failed_request(
+    url: str, model: Folder, newer: Folder, tmp_path: Path
+) -> None:
+    old, new = asked(model).version, asked(newer).version
+    right = {old: offline(model), new: offline(newer)}
+    rows = [row for row in golden_rows(model.path) if isinstance(row, bytes)]
+    assert rows == golden_rows(newer.path)
+    with Clients(url, rows) as clients:
+        assert deployed(newer, canary=CANARY)["outcome"] == "promoted"
+        promoted = len(clients.found)
+        refused = broken(newer, tmp_path)
+        rolled_back(old)
+    found = clients.found
+    assert [one for one in found if one[0] != 200] == []
+    assert all(predictions == right[version][place] for _, version, place, predictions in found)
+    versions = [version for _, version, _, _ in found]
+    assert versions[0] == old
+    assert {old, new} == set(versions[:promoted])
+    assert versions[promoted + 8] == new  # all but what was on its way
+    assert versions[-1] == old
+    assert refused.startswith(f"{tmp_path}/broken/model.tflite: is not a file LiteRT can run")
+    assert [event[:2] for event in history()] == [
+        ("deployed", old),
+        ("canary", new),
+        ("promoted", new),
+        ("rolled back", new),
+    ]
+    assert history()[-1][2] == "labels of sevens"
+
+
+def broken(model: Folder, tmp_path: Path) -> str:
+    """Deploy a model whose file is cut, and return what is said of it."""
+    shutil.copytree(model.path, tmp_path / "broken")
+    content = (tmp_path / "broken" / "model.tflite").read_bytes()
+    (tmp_path / "broken" / "model.tflite").write_bytes(content[:-200])
+    with pytest.raises(EspalierError) as caught:
+        deployed(Folder.parse(str(tmp_path / "broken")))
+    return str(caught.value)
+
+
+def rolled_back(to: str) -> None:
+    from jobs.serving.rollout import roll_back
+
+    heard: list[dict[str, Any]] = []
+    run_remote(roll_back, "turned", "labels of sevens", resources=Resources(), tell=heard.append)
+    assert heard[0]["serving"] == to
+
+
+def gated(application: str, good: Folder, changed: Folder, tell: Any) -> list[str]:
+    """Try candidates in a replica of their own, and return what is said of each: a file and an answer that changed."""
+    from jobs.serving.rollout import Candidate, gate
+
+    said = []
+    right = [one[0] for one in offline(good)]
+    serving = asked(good)
+    for candidate in (
+        Candidate(serving.model_copy(update={"folder": str(changed)}), right),
+        Candidate(serving, [{**one, "label": "none"} for one in right]),
+    ):
+        with pytest.raises(StepError) as caught:
+            gate(place_of(application=application), candidate, serving)
+        said.append(str(caught.value))
+    return said
+
+
+def test_a_candidate_is_refused_before_it_meets_a_request(url: str, model: Folder, tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(model.path, changed)
+    content = bytearray((changed / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (changed / "model.tflite").write_bytes(content)
+    said: list[str] = run_remote(
+        gated, "turned", model, Folder.parse(str(changed)), resources=Resources(), tell=lambda event: None
+    )
+    assert "/model.tflite: has SHA-256 " in said[0]
+    assert said[1].startswith(f"{asked(model).version}: golden row 0 is answered [")
+
+
+def test_a_key_is_asked_for_and_seen_nowhere(
+    url: str, model: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import ray
+    from ray import serve
+
+    secret = "only whoever has this is answered"
+    monkeypatch.setenv("SHOP_KEY", secret)
+    fields = {"model": "small", "keys": [{"name": "shop", "secret": "${env.SHOP_KEY}"}]}
+    job = Deploy.model_validate({"job": "deploy", **fields})
+    facts = deployed(model, application="locked", route="/locked", keys=job._keys())
+    (tmp_path / "digit.png").write_bytes(facts_row(model))
+    command = [sys.executable, "-m", "pipelines", "predict", facts["url"], str(tmp_path / "digit.png")]
+    monkeypatch.delenv("ESPALIER_KEY", raising=False)
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert (refused.returncode, "answered 401" in refused.stderr) == (3, True)
+    monkeypatch.setenv("ESPALIER_KEY", secret)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["predictions"] == facts["answer"]["predictions"]
+    told = serve.context._get_global_client().get_serve_details()
+    (plan,) = [one["deployments"][0]["user_config"] for one in [told["applications"]["locked"]["deployed_app_config"]]]
+    assert [key["name"] for key in plan["keys"]] == ["shop"]  # and no more the one that the deployment used itself
+    session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
+    seen = [json.dumps(facts), job.model_dump_json(), repr(told)]
+    seen += [file.read_text(errors="replace") for file in (session / "logs").rglob("*") if file.is_file()]
+    assert len(seen) > 10
+    assert not [text for text in seen if secret in text]
+
+
+def facts_row(model: Folder) -> bytes:
+    row = golden_rows(model.path)[0]
+    assert isinstance(row, bytes)
+    return row
