@@ -63,8 +63,22 @@ def _structured(store: Path) -> None:
     assert f"{small['macs']:,}" in page.read_text()
 
 
+def _compress(store: Path) -> None:
+    """What one technique leaves the next ones keep, to the file; the forms of the other file are measured."""
+    small, quick = (artifact_at(str(next(store.glob(f"*/{step}-*"))), Model) for step in ("small", "quick"))
+    assert {finding.technique for finding in small.findings} == {"prune", "share_weights", "quantize"}
+    assert "different values of a channel in the file" in {finding.what for finding in small.findings}
+    assert [found.form for found in small.exports] == ["saved_model"]
+    assert [variant.name for variant in quick.variants] == ["float32", "float16", "dynamic", "int8"]
+    (served,) = (variant for variant in quick.variants if variant.chosen)
+    assert (served.size_bytes, served.p50_ms) == (quick.size_bytes, min(v.p50_ms for v in quick.variants))
+    (page,) = store.glob("*/report-*/*/report.html")
+    assert "Files of quick, on" in page.read_text()
+
+
 # By the definition's stem.
 SHOWN: dict[str, Callable[[Path], None]] = {
+    "compress": _compress,
     "fusion": _fusion,
     "search": _search,
     "structured": _structured,

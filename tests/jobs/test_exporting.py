@@ -85,6 +85,29 @@ def check_exports(made: Model, out: Folder, digits: Folder) -> None:
     assert (served.argmax(1) == first.argmax(1)).mean() > 0.9
 
 
+WORDS = {"vocabulary": 300, "length": 16}
+OTHERS: dict[str, dict[str, Any]] = {
+    "bert": WORDS | {"kind": "bert", "layers": 1, "width": 16, "heads": 2, "feed_forward": 32},
+    "text_cnn": WORDS | {"kind": "text_cnn", "width": 8, "filters": 8},
+    "fusion": {"kind": "fusion", "image": TINY, "text": WORDS | {"kind": "text_cnn", "width": 8, "filters": 8}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(OTHERS))
+def test_models_of_texts_and_of_pairs_are_exported_too(kind: str, texts: Folder, pairs: Folder, tmp_path: Path) -> None:
+    data, out = pairs if kind == "fusion" else texts, Folder.parse(str(tmp_path / "out"))
+    trained = Folder.parse(str(tmp_path / "trained"))
+    spec = ModelSpec.model_validate({"backbone": OTHERS[kind]})
+    TrainWork(spec, TrainRecipe(epochs=1), Single(), data, trained)(Single().engine(), MemoryKeeper(tmp_path))
+    work = CompressWork([], Single(), trained, data, out, "fastest", ("saved_model", "onnx"))
+    work(Single().engine(), MemoryKeeper(tmp_path))
+    made = Model.load(out)
+    assert [found.form for found in made.exports] == ["saved_model", "onnx"]
+    assert all(found.difference < 1e-3 for found in made.exports)
+    assert len(made.variants) == 4
+
+
 def variant(name: str, accuracy: float, size_bytes: int, p50_ms: float) -> Variant:
     measured = {"accuracy": accuracy, "size_bytes": size_bytes, "p50_ms": p50_ms, "p99_ms": 9.0}
     return Variant.model_validate({"name": name, "agreement": 1.0, "rows": 10, "gzip_bytes": 1} | measured)

@@ -36,6 +36,10 @@ STUDENT = ModelSpec.model_validate({"backbone": TINY})
 RECIPE = TrainRecipe(epochs=3, batch_size=128, learning_rate=0.02, optimizer="sgd", weight_decay=1e-3, clip_norm=5.0)
 CHAINS: dict[str, list[dict[str, Any]]] = {
     "prune": [{"kind": "prune", "sparsity": 0.7, "epochs": 2}, {"kind": "quantize"}],
+    "share": [
+        {"kind": "share_weights", "clusters": 8, "epochs": 1},
+        {"kind": "quantize", "aware": True, "epochs": 1, "learning_rate": 0.001},
+    ],
     "distill": [{"kind": "distill", "student": STUDENT.model_dump(mode="json"), "epochs": 1, "learning_rate": 0.01}],
 }
 

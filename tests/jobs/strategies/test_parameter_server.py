@@ -61,8 +61,12 @@ def test_a_resumed_training_ends_like_an_unbroken_one_with_no_epoch_twice(found:
 
 @pytest.mark.training
 def test_techniques_keep_their_promises_under_it(found: dict[str, Any]) -> None:
-    assert found["phases"] == {"prune": ["prune", "prune"], "distill": ["distill"]}
-    assert all(found["promises"][name] and all(found["promises"][name]) for name in ("prune", "distill"))
+    assert found["phases"] == {
+        "prune": ["prune", "prune"],
+        "share": ["share_weights", "quantize"],
+        "distill": ["distill"],
+    }
+    assert all(found["promises"][name] and all(found["promises"][name]) for name in found["phases"])
 
 
 def test_it_holds_coordinator_servers_and_workers_and_servers_hold_no_gpu() -> None:
