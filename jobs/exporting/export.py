@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from cluster.errors import StepError
+from cluster.errors import FinalError, StepError
 from jobs.exporting.forms import Export
 from jobs.runtime.inputs import as_read, count, each
 
 ROWS = 64  # of the validation split
 TOLERANCE = 1e-3  # of logits, beside the largest of them: float32 in another order of operations
 OPSET = 17
+LEFT_OUT = "leave onnx out: tf2onnx does not convert all that the backbone is made of"
 EXPERIMENTAL = "tf2onnx has no maintainer: experimental"
 FOLDERS = {"saved_model": "saved_model", "onnx": "model.onnx"}
 
@@ -63,6 +64,7 @@ def _inputs(model: Any) -> dict[str, Any]:
 def _onnx(model: Any, given: Any, target: Path) -> Any:
     """Write an ONNX file, and return its answers from onnxruntime."""
     try:
+        import onnx
         import onnxruntime
         import tf2onnx
     except ImportError as error:
@@ -70,6 +72,11 @@ def _onnx(model: Any, given: Any, target: Path) -> Any:
 
     signature = list(_inputs(model).values())
     proto, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=OPSET)
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as error:
+        why = str(error).splitlines()[0]
+        raise FinalError("the onnx file", f"has an operator that ONNX has not ({why})", remedy=LEFT_OUT) from None
     target.write_bytes(proto.SerializeToString())
     session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]

@@ -25,6 +25,7 @@ SLOW = {  # run by make soak: make test runs those of what no other shows
     "bert",
     "budget",
     "cifar10",
+    "compress",
     "efficientnet_b0",
     "encoder",
     "federated",

@@ -66,7 +66,7 @@ def _structured(store: Path) -> None:
 def _compress(store: Path) -> None:
     """What one technique leaves the next ones keep, to the file; the forms of the other file are measured."""
     small, quick = (artifact_at(str(next(store.glob(f"*/{step}-*"))), Model) for step in ("small", "quick"))
-    assert {finding.technique for finding in small.findings} == {"prune", "share_weights", "quantize"}
+    assert {finding.technique for finding in small.findings} == {"prune", "share_weights", "quantize", "convert"}
     assert "different values of a channel in the file" in {finding.what for finding in small.findings}
     assert [found.form for found in small.exports] == ["saved_model"]
     assert [variant.name for variant in quick.variants] == ["float32", "float16", "dynamic", "int8"]

@@ -87,7 +87,6 @@ def check_exports(made: Model, out: Folder, digits: Folder) -> None:
 
 WORDS = {"vocabulary": 300, "length": 16}
 OTHERS: dict[str, dict[str, Any]] = {
-    "bert": WORDS | {"kind": "bert", "layers": 1, "width": 16, "heads": 2, "feed_forward": 32},
     "text_cnn": WORDS | {"kind": "text_cnn", "width": 8, "filters": 8},
     "fusion": {"kind": "fusion", "image": TINY, "text": WORDS | {"kind": "text_cnn", "width": 8, "filters": 8}},
 }
@@ -106,6 +105,16 @@ def test_models_of_texts_and_of_pairs_are_exported_too(kind: str, texts: Folder,
     assert [found.form for found in made.exports] == ["saved_model", "onnx"]
     assert all(found.difference < 1e-3 for found in made.exports)
     assert len(made.variants) == 4
+
+
+def test_what_onnx_cannot_hold_is_refused(digits: Folder, model: Folder, tmp_path: Path) -> None:
+    import tf_keras as keras
+
+    given = keras.Input((8, 8, 1), name="image")
+    wavy = keras.Model(given, keras.layers.Dense(3)(keras.layers.Activation("gelu")(keras.layers.Flatten()(given))))
+    rows = encoded(Dataset.load(digits), Model.load(model).preprocess, "validation", model.path)
+    with pytest.raises(StepError, match=r"^the onnx file: has an operator that ONNX has not \(.*Erfc.*leave onnx out"):
+        export("onnx", wavy, rows, tmp_path)
 
 
 def variant(name: str, accuracy: float, size_bytes: int, p50_ms: float) -> Variant:

@@ -68,8 +68,8 @@ def test_outputs_are_rounded_where_the_file_stores_them() -> None:
 
 
 def test_layers_without_a_scheme_are_named() -> None:
-    fields = {"kind": "bert", "layers": 1, "width": 8, "heads": 2, "feed_forward": 8, "vocabulary": 50, "length": 6}
-    tokens = WordPieces(vocabulary=50, length=6, tokenizer="tokenizer.json")
+    fields = {"kind": "bert", "layers": 1, "width": 8, "heads": 2, "feed_forward": 8, "vocabulary": 100, "length": 6}
+    tokens = WordPieces(vocabulary=100, length=6, tokenizer="tokenizer.json")
     model: Any = build(ModelSpec.model_validate({"backbone": fields}), tokens, 3)
     kinds = {kind for _, kind in untrained(model)}
     assert {"Embedding", "LayerNorm", "AttentionShares", "AttentionValues"} <= kinds
