@@ -37,9 +37,9 @@ class FeedJpeg(Benchmark):
 
         self.table, folder = work / "jpeg.parquet", work / "jpeg"
         folder.mkdir()
-        images = _images()
-        splits = ["validation"] * HELD + ["train"] * (len(images) - HELD)
-        pq.write_table(images.append_column("split", [splits]), self.table)
+        table = images()
+        splits = ["validation"] * HELD + ["train"] * (len(table) - HELD)
+        pq.write_table(table.append_column("split", [splits]), self.table)
         source = {"kind": "table", "path": str(self.table), "image": "image", "label": "label", "split": "split"}
         job = DatasetJob.model_validate({"job": "dataset", "source": source, "split": {"test": 0}})
         prepare(job, folder, lambda event: None)
@@ -65,7 +65,7 @@ class FeedJpeg(Benchmark):
             yield f"the epochs hold other rows: {', '.join(sorted(self.rows))}"
 
 
-def _images() -> pa.Table:
+def images() -> pa.Table:
     """Return a table of `image` (JPEG files of 32×32) and `label`."""
     if (folder := os.environ.get("ESPALIER_TEST_DATA")) and (found := Path(folder) / CIFAR).exists():
         print(f"  of {found}", flush=True)

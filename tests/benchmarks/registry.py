@@ -12,6 +12,7 @@ from tests.benchmarks.harness import Benchmark
 from tests.benchmarks.open_dataset import OpenDataset
 from tests.benchmarks.parameter_server import ParameterServer, ParameterServerTen
 from tests.benchmarks.plan import Plan
+from tests.benchmarks.population import Population
 from tests.benchmarks.prepare_images import PrepareImages
 from tests.benchmarks.prepare_memory import PrepareMemory, PrepareMemoryNodes
 from tests.benchmarks.quantized_speed import QuantizedSpeed
@@ -72,6 +73,7 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     ServeText,
     SweepSequential,
     SweepStock,
+    Population,
     TrialOverhead,
     TrialOverheadRetraced,
     StructuredSpeed,
