@@ -38,7 +38,6 @@ class Population(Benchmark):
     unit = "accuracy"
     better = "higher"
     target = 1.0
-    pairs = 3
 
     def prepare(self, work: Path) -> None:
         """Make the data, and start a cluster that lasts until the figures are there."""

@@ -51,7 +51,6 @@ class SweepSequential(Benchmark):
     unit = "s"
     better = "lower"
     target = 0.33
-    pairs = 3  # each takes minutes
 
     def prepare(self, work: Path) -> None:
         """Make the data, as an artifact and as arrays."""

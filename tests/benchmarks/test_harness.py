@@ -181,8 +181,9 @@ def test_every_benchmark_says_what_it_must() -> None:
     text = (Path(__file__).parent / "README.md").read_text()
     for member in BENCHMARKS:
         assert member.better in ("higher", "lower")
-        assert member.target is not None or member.limit is not None, f"{member.id} has nothing to reach"
-        assert member.reference is Benchmark.reference or member.pairs >= 5, f"{member.id} needs five pairs"
+        if member.reference is not Benchmark.reference:  # what stands alone may only be told
+            assert member.target is not None or member.limit is not None, f"{member.id} has nothing to reach"
+            assert member.pairs >= 5, f"{member.id} needs five pairs"
         assert f"| `{member.id}` |" in text, f"README.md does not explain {member.id}"
 
 

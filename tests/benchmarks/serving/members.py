@@ -97,7 +97,6 @@ class ServeStock(ServeRequests):
     name = "serve_requests against Ray Serve's own proxy, FastAPI ingress and LiteRT"
     module = "stock_serve"
     target = 8.0
-    pairs = 3
     whole_interval = False
 
 
