@@ -39,6 +39,7 @@ def espalier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("ESPALIER_STORE", raising=False)
     monkeypatch.setattr(stopping, "connect", offline.connect)
+    monkeypatch.setattr(stopping, "disconnect", lambda: None)  # other tests' cluster stays
 
     def call(*arguments: object) -> Said:
         capsys.readouterr()

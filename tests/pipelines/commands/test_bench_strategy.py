@@ -10,7 +10,6 @@ from cluster.resources import Resources
 from jobs.artifacts import Scaling
 from jobs.scaling import under
 from jobs.strategies import Strategy
-from pipelines.commands.ends import stopping
 from pipelines.load import load
 from pipelines.plan import plan
 from pipelines.runner import Runner
@@ -64,10 +63,8 @@ def make_data(root: Path) -> None:
 
 @pytest.mark.cluster
 def test_speeds_by_workers_are_told_and_kept_and_no_step_is_made(
-    ray_cluster: None, espalier: Espalier, definition: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: None, espalier: Espalier, definition: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(stopping, "connect", lambda address, warm: None)  # the session's cluster stays
-    monkeypatch.setattr(stopping, "disconnect", lambda: None)
     make_data(tmp_path)
     before = sorted(path for path in tmp_path.rglob("runs/toy/**/*") if path.is_file())
     said = espalier("bench-strategy", definition, "model", "--workers", "2,1", "--steps", "4", "--page")
