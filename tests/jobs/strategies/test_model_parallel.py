@@ -93,7 +93,8 @@ def test_fine_tuning_under_a_technique_is_refused() -> None:
         (
             ("techniques", 0),
             "cannot fine-tune under a technique: its losses, masks and wrapped layers have no rule for a mesh",
-        )
+        ),
+        (("techniques",), "the nearest chain that may be: quantize"),
     ]
 
 
