@@ -40,7 +40,7 @@ class ReplicaUss(Benchmark):
         """Serve the model on a free port, ask it, and return its replica's megabytes (10^6 bytes)."""
         process = start("-m", "pipelines", "serve", str(self.model.folder), "--port", "0")
         try:
-            url = _url(process)
+            url = served_at(process)
             replica = self._answered(url)
             memory = Path(f"/proc/{replica}/smaps_rollup").read_text()
             if re.search("tensorflow", Path(f"/proc/{replica}/maps").read_text()):
@@ -67,7 +67,7 @@ class ReplicaUss(Benchmark):
         yield from self.found
 
 
-def _url(process: subprocess.Popen[str]) -> str:
+def served_at(process: subprocess.Popen[str]) -> str:
     """Return the address that the served model answered at; Broken when it never did."""
     assert process.stdout is not None
     for line in process.stdout:

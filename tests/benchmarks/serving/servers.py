@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 from jobs.artifacts import Model
 from tests.benchmarks.harness import Broken
 from tests.benchmarks.processes import start
+from tests.benchmarks.replica_uss import served_at
 from tests.benchmarks.serving.load import Asked
 
 STARTING = 120.0  # seconds a server may take
@@ -31,7 +31,7 @@ def espalier(model: Model) -> Iterator[str]:
     """Serve the model with `espalier serve`, one replica; yield its URL."""
     process = start("-m", "pipelines", "serve", str(model.folder), "--port", "0")
     try:
-        yield _told(process)
+        yield served_at(process)
     finally:
         _end(process, signal.SIGINT)
 
@@ -70,14 +70,6 @@ def answer(asked: Asked) -> dict[str, Any]:
     with urllib.request.urlopen(request, timeout=60) as response:
         found: dict[str, Any] = json.load(response)
         return found
-
-
-def _told(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(r"(http://\S+) answered a real request", line):
-            return found[1]
-    raise Broken("`espalier serve` ended before it answered")
 
 
 def _answers(address: str) -> bool:
