@@ -191,8 +191,11 @@ def _tuned(plan: Plan, book: Book, left: int, at_once: int) -> None:
     else:
         under_way = left if plan.scheduler.waits else at_once  # what runs at once, the resources bound in any case
         space, proposed = {}, {"search_alg": Asking(book, under_way), "num_samples": left}
+    name = f"{plan.step}-{time.time_ns()}"
+    # Tune keeps what it runs by name, a name a Ray job: two sweeps of a run would run each other's trials.
+    process = type(f"TrialProcess-{name}", (TrialProcess,), {})
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(TrialProcess, plan=plan), held),
+        tune.with_resources(tune.with_parameters(process, plan=plan), held),
         param_space=space,
         tune_config=tune.TuneConfig(
             metric=MEASURE,
@@ -202,7 +205,7 @@ def _tuned(plan: Plan, book: Book, left: int, at_once: int) -> None:
             **proposed,
         ),
         run_config=tune.RunConfig(
-            name=f"{plan.step}-{time.time_ns()}",
+            name=name,
             storage_path=str(place),
             verbose=0,
             callbacks=[Watching(book)],

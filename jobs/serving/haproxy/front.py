@@ -59,8 +59,9 @@ def haproxy() -> Iterator[Mapping[str, str]]:
         return
     folder = Path(tempfile.mkdtemp(prefix="es-", dir=_short(tempfile.gettempdir())))  # 0700
     try:
-        given = SETTINGS | _files(folder) | _ports() | {"RAY_SERVE_HAPROXY_NBTHREAD": str(_threads())}
-        yield {name: os.environ.get(name, value) for name, value in given.items()}
+        given = SETTINGS | {"RAY_SERVE_HAPROXY_NBTHREAD": str(_threads())}
+        chosen = {name: os.environ.get(name, value) for name, value in given.items()}
+        yield chosen | _files(folder) | _ports()  # never those of the cluster this process may have come from
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

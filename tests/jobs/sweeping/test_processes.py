@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,14 @@ def at_once(found: list[dict[str, Any]]) -> int:
 def test_trials_allocate_memory_as_training_workers_do(ray_cluster: None, tmp_path: Path) -> None:
     swept(tmp_path, 2)
     assert [note["environment"] for note in notes(tmp_path)] == [ALLOCATION] * 2
+
+
+@pytest.mark.cluster
+def test_sweeps_at_once_run_their_own_trials(ray_cluster: None, tmp_path: Path) -> None:
+    roots = [tmp_path / "one", tmp_path / "other"]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda root: swept(root, 3), roots))
+    assert [len(notes(root)) for root in roots] == [3, 3]
 
 
 @pytest.mark.cluster

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from pipelines.__main__ import main
 from pipelines.commands.ends import stopping
@@ -33,13 +34,17 @@ Define = Callable[..., Path]
 
 
 @pytest.fixture
-def espalier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Espalier:
+def espalier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> Espalier:
     """Return the command line, as a function of its arguments."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("ESPALIER_STORE", raising=False)
     monkeypatch.setattr(stopping, "connect", offline.connect)
     monkeypatch.setattr(stopping, "disconnect", lambda: None)  # other tests' cluster stays
+    if "ray_cluster" not in request.fixturenames:  # nor is it seen by those that are not about it
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
 
     def call(*arguments: object) -> Said:
         capsys.readouterr()
