@@ -12,11 +12,9 @@ import pytest
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.compressing import CompressWork
-from jobs.models.model import ModelSpec, read_weights
-from jobs.recipe import TrainRecipe
+from jobs.models.model import read_weights
 from jobs.strategies import Single
 from jobs.techniques import Technique
-from jobs.training import TrainWork
 from tests.rig import TINY, MemoryKeeper
 
 pytestmark = pytest.mark.training
@@ -25,15 +23,6 @@ CHAINS: dict[str, dict[str, Any]] = {
     "prune": {"kind": "prune", "sparsity": 0.7, "epochs": 2},
     "distill": {"kind": "distill", "student": {"backbone": TINY}, "epochs": 2, "learning_rate": 0.01},
 }
-
-
-@pytest.fixture(scope="module")
-def model(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    root = tmp_path_factory.mktemp("model")
-    out = Folder.parse(str(root / "model"))
-    spec, recipe = ModelSpec.model_validate({"backbone": TINY}), TrainRecipe(epochs=2, learning_rate=0.01)
-    TrainWork(spec, recipe, Single(), digits, out)(Single().engine(), MemoryKeeper(root))
-    return out
 
 
 def tuned(kind: str, precision: str, model: Folder, data: Folder, root: Path) -> tuple[Model, dict[str, Any]]:

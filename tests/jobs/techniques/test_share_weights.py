@@ -11,13 +11,11 @@ import pytest
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.compressing import CompressWork
-from jobs.models.model import ModelSpec, read_weights
-from jobs.recipe import TrainRecipe
+from jobs.models.model import read_weights
 from jobs.strategies import Single
 from jobs.techniques import Technique
 from jobs.techniques.share_weights import ShareWeights, shared
-from jobs.training import TrainWork
-from tests.rig import TINY, MemoryKeeper
+from tests.rig import MemoryKeeper
 
 pytestmark = pytest.mark.training
 
@@ -50,15 +48,6 @@ def test_one_value_too_many_breaks_the_promise() -> None:
     kernel = np.arange(9, dtype=np.float32).reshape(3, 3)
     findings = list(ShareWeights(epochs=1, clusters=8).promise({}, {"head/kernel": kernel, "head/bias": kernel}, None))
     assert [(f.layer, f.promised, f.measured, f.kept) for f in findings] == [("head", "<= 8", "9", False)]
-
-
-@pytest.fixture(scope="module")
-def model(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    root = tmp_path_factory.mktemp("model")
-    out = Folder.parse(str(root / "model"))
-    spec, recipe = ModelSpec.model_validate({"backbone": TINY}), TrainRecipe(epochs=2, learning_rate=0.01)
-    TrainWork(spec, recipe, Single(), digits, out)(Single().engine(), MemoryKeeper(root))
-    return out
 
 
 def kernels(out: Folder) -> dict[str, Any]:
