@@ -38,17 +38,21 @@ def _sweep(store: Path) -> None:
 
 def _search(store: Path) -> None:
     """Layouts beyond the limits are not trained; shared weights rank the others much as trainings alone do."""
-    for step, trained in (("shared", 8), ("bred", 6)):
+    for step, candidates, trained in (("shared", 32, 8), ("bred", 48, 6)):
         (folder,) = store.glob(f"*/{step}-*")
         trials = artifact_at(str(folder), Trials)
-        assert (trials.candidates, trials.refused, trials.finished) == (32, 3, trained)
+        assert (trials.candidates, trials.refused, trials.finished) == (candidates, 3, trained)
         assert trials.measured["macs"] <= 1_000_000
-        assert trials.measured["parameter_bytes"] <= 400_000
         if step == "shared":
+            assert trials.measured["parameter_bytes"] <= 400_000
             assert trials.agreement is not None
             assert trials.agreement >= 0.5
+        else:  # its int8 file
+            assert trials.measured["size_bytes"] <= 120_000
+            assert 0 < trials.measured["p99_ms"] <= 50
     (page,) = store.glob("*/report-*/*/report.html")
-    assert "Of 32 candidates 3 were refused before training" in page.read_text()
+    for candidates in (32, 48):
+        assert f"Of {candidates} candidates 3 were refused before training" in page.read_text()
 
 
 def _structured(store: Path) -> None:
