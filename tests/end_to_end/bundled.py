@@ -20,12 +20,14 @@ from tests.jobs.models.modules import GUESSLANG, write_sources
 EVERY = 2  # one digit in two: enough to learn from
 PACKAGES = ["matplotlib", "numpy", "ray"]
 SLOW = {  # run by make soak: make test runs those of what no other shows
+    "augment",
     "bag",
-    "deploy",
     "bert",
     "budget",
     "cifar10",
     "compress",
+    "deploy",
+    "distill",
     "efficientnet_b0",
     "encoder",
     "federated",
@@ -33,8 +35,9 @@ SLOW = {  # run by make soak: make test runs those of what no other shows
     "fuse",
     "hub",
     "huggingface",
-    "parameter_server",
+    "images",
     "model_parallel",
+    "parameter_server",
     "resnet50",
     "resnet50_v2",
     "search",
