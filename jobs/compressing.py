@@ -16,7 +16,6 @@ from jobs.artifacts import Dataset, Finding, Model, Rewrite
 from jobs.checkpoints import Link, read_link, write_link
 from jobs.convert import to_litert
 from jobs.data.encode import encoded
-from jobs.data.feed import Feed
 from jobs.data.preprocess import Preprocess
 from jobs.exporting.forms import Variant
 from jobs.exporting.variants import chosen, shaping_of
@@ -27,6 +26,8 @@ from jobs.models.weights.wholes import uncut
 from jobs.product import Product, golden_of, write_model
 from jobs.runtime.inputs import as_read
 from jobs.strategies.strategy import Strategy
+from jobs.teaching.answers import ask, once
+from jobs.teaching.features import with_features
 from jobs.techniques.technique import Context, Teaches, Technique
 from jobs.training import class_weights, feeds_of, preprocessing
 
@@ -98,7 +99,7 @@ class Chain:
 
     def reshape(self, index: int, technique: Technique) -> None:
         """Change the layers as worker 0 finds them to be changed, once, or take over what an earlier attempt did."""
-        name = f"shape{index:03d}"
+        name = f"shaped{index + 1:03d}"
         kept = self.keeper.product(name)
         if kept is None:
             kept = self.keeper.keep(name, lambda path: write_link(path, *self._reshaped(index, technique)))
@@ -120,11 +121,11 @@ class Chain:
 
     def tune(self, index: int, technique: Technique) -> None:
         """Fine-tune under one technique, or take over what an earlier attempt finished."""
-        name, teacher = f"technique{index:03d}", self.held
+        name, teacher = f"tuned{index + 1:03d}", self.held
         kept = self.keeper.product(name)
         if isinstance(technique, Teaches):
             spec = technique.learner()
-            folder, preprocess = preprocessing(spec, self.dataset, self.keeper, f"student{index:03d}")
+            folder, preprocess = preprocessing(spec, self.dataset, self.keeper, f"student{index + 1:03d}")
             self.held = Held(spec, preprocess, folder, {})
         if kept is None:
             link, weights = self._tuned(index, technique, teacher)
@@ -141,12 +142,13 @@ class Chain:
         recipe, kind = technique.recipe(), str(technique.model_dump()["kind"])
         assert recipe is not None
         train, validation = feeds_of(self.dataset, self.held.preprocess, self.held.folder, recipe, self.engine.held)
-        answers = self._answers(teacher, recipe.batch_size) if isinstance(technique, Teaches) else {}
+        answers = self._answers(index, technique, teacher) if isinstance(technique, Teaches) else {}
         train.teacher = answers.get("train", train.teacher)
         with self.engine.scope(), uncut(not technique.takes_whole()), precision(recipe.precision):
             model = self.held.built(len(self.classes), recipe.seed)
             context = self.context(index, recipe.epochs * train.steps)
             context.calibration = partial(calibration_rows, train.rows)
+            context.taught = train.teacher.shape[-1]
             training = technique.prepare(model, context)
         training.scales_loss = recipe.precision == "mixed_float16"
         training.l1, training.l2 = self.held.spec.l1, self.held.spec.l2
@@ -158,9 +160,8 @@ class Chain:
         history = fit(self.engine, training, train, validation, recipe, self.keeper, index, kind)
         findings = self.link.findings
         if isinstance(technique, Teaches):
-            found = self.engine.predict(model, validation)
-            agreed = float((found.argmax(1) == answers["validation"].argmax(1)).mean())
-            findings = findings + kept_promises([technique.agreed(agreed)])
+            found = self.engine.predict(training.model, validation)
+            findings = findings + kept_promises(technique.judged(answers["validation"], found, len(self.classes)))
         weights = technique.finish(training)
         kept_promises(technique.promise(teacher.weights, weights, None))
         history = self.link.history + history
@@ -173,16 +174,25 @@ class Chain:
             text = f"the student has {learns:,} weights, its teacher {taught:,}: nothing becomes smaller by it"
             self.keeper.tell({"warning": text})
 
-    def _answers(self, teacher: Held, batch_size: int) -> dict[str, Any]:
-        """Return the teacher's logits for every row of the training and validation splits, by split."""
-        self.keeper.tell({"start": "asking the teacher"})
-        with self.engine.scope():
-            model = teacher.built(len(self.classes))
-        answers = {}
-        for split in ("train", "validation"):
-            rows = encoded(self.engine.held(self.dataset, split), teacher.preprocess, split, teacher.folder)
-            answers[split] = self.engine.predict(model, Feed(rows, batch_size, None))
-        return answers
+    def _answers(self, index: int, technique: Teaches, teacher: Held) -> dict[str, Any]:
+        """Return what the teacher says of every row of the training and validation splits, by split.
+
+        It is asked once: what was kept serves every attempt, and every chain with this teacher. Where workers read
+        rows of their own, nothing of these is kept: each asks again.
+        """
+        recipe, whole = technique.recipe(), technique.matches_features()
+        assert recipe is not None, "what teaches trains"
+
+        def find() -> dict[str, Any]:
+            self.keeper.tell({"start": "asking the teacher"})
+            with self.engine.scope():
+                model = teacher.built(len(self.classes))
+                model = with_features(model) if whole else model
+            return ask(self.engine, model, self.dataset, teacher.preprocess, teacher.folder, recipe.batch_size)
+
+        if self.work.strategy.own_rows:
+            return find()
+        return once(self.keeper, f"{'features' if whole else 'answers'}{index:03d}", find)
 
     def write(self) -> None:
         """Make the file, check every promise on what is in it, and write the artifact."""

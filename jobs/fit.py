@@ -13,23 +13,7 @@ from jobs.artifacts import Epoch, Timing
 from jobs.progress import Begun, Progress
 from jobs.recipe import EarlyStopping, Recipe, TrainRecipe
 from jobs.strategies.strategy import Engine
-
-
-@dataclass(frozen=True)
-class Softening:
-    """How much a teacher's logits count beside the labels, and how soft they are made (Hinton et al., 2015)."""
-
-    alpha: float
-    temperature: float
-
-    def blend(self, hard: Any, teacher: Any, logits: Any) -> Any:
-        """Return (1-α)·`hard` + α·T²·KL(teacher ‖ student) of each row, both softened by T: `float32[rows]`."""
-        import tensorflow as tf
-
-        wanted = tf.nn.log_softmax(teacher / self.temperature)
-        found = tf.nn.log_softmax(logits / self.temperature)
-        divergence = tf.reduce_sum(tf.exp(wanted) * (wanted - found), axis=1)
-        return (1 - self.alpha) * hard + self.alpha * self.temperature**2 * divergence
+from jobs.teaching.softening import Softening
 
 
 class Gradient(NamedTuple):
@@ -61,6 +45,7 @@ class Training:
     class_weights: Sequence[float] | None = None
     scales_loss: bool = False
     softening: Softening | None = None
+    classes: int | None = None  # so many outputs of the model are logits, what comes behind them is features; None: all
     before_step: list[Callable[[Any], None]] = field(default_factory=list)
     gradients: list[Gradient] = field(default_factory=list)  # noted when a train step is traced
     alone: Callable[[int], bool] = lambda train_step: False  # whether it changes more than gradients do, such as masks
@@ -71,8 +56,8 @@ class Training:
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            logits = tf.cast(self.model(batch.x, training=True), tf.float32)
-            losses = self.losses(batch, logits) * batch.weights
+            outputs = tf.cast(self.model(batch.x, training=True), tf.float32)
+            losses = self.losses(batch, outputs) * batch.weights
             objective = tf.reduce_sum(losses) * batch.scale + self.penalty() / replicas
             if self.scales_loss:
                 objective = self.optimizer.get_scaled_loss(objective)
@@ -83,16 +68,23 @@ class Training:
         pairs = list(zip(gradients, variables, strict=True))
         self.gradients = [Gradient.of(gradient, variable) for gradient, variable in pairs if gradient is not None]
         self.optimizer.apply_gradients(pairs)
-        return sums_of(batch, logits, losses)
+        return sums_of(batch, outputs[:, : self.classes], losses)
 
-    def losses(self, batch: Any, logits: Any) -> Any:
+    def losses(self, batch: Any, outputs: Any) -> Any:
         """Return the loss of each row, `float32[rows]`.
 
-        It is the cross-entropy, of both its classes where rows were mixed; with a teacher, its soft targets' too.
+        It is the cross-entropy, of both its classes where rows were mixed; with a teacher, its soft targets' and, where
+        they are matched, its features' too.
         """
+        logits = outputs[:, : self.classes]
         own, other = self._cross_entropy(batch.y, logits), self._cross_entropy(batch.other, logits)
         losses = batch.share * own + (1 - batch.share) * other
-        return losses if self.softening is None else self.softening.blend(losses, batch.teacher, logits)
+        if self.softening is None:
+            return losses
+        losses = self.softening.blend(losses, batch.teacher[:, : self.classes], logits)
+        if self.classes is None:
+            return losses
+        return losses + self.softening.apart(batch.teacher[:, self.classes :], outputs[:, self.classes :])
 
     def _cross_entropy(self, labels: Any, logits: Any) -> Any:
         import tensorflow as tf
@@ -121,7 +113,7 @@ class Training:
         """Return a shard's sums of loss, correct rows and rows, in inference."""
         import tensorflow as tf
 
-        logits = tf.cast(self.model(batch.x, training=False), tf.float32)
+        logits = tf.cast(self.model(batch.x, training=False), tf.float32)[:, : self.classes]
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, logits) * batch.weights
         return sums_of(batch, logits, losses)
 

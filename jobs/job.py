@@ -70,6 +70,10 @@ class Job(Choice):
         """Yield (field path, what is wrong) for what only the whole definition can tell."""
         yield from ()
 
+    def warnings(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+        """Yield (field path, what is odd) for what may be meant so, and most likely is not; `problems` yielded none."""
+        yield from ()
+
     def modality(self) -> str | None:
         """Return the modality of the rows a data set step makes; None for other jobs."""
         return None

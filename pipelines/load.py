@@ -7,7 +7,7 @@ only where a field is marked secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path as FilePath
 from typing import cast
@@ -20,7 +20,7 @@ from jobs.job import Job
 from jobs.spec import Path, SecretName
 from pipelines.language.mistakes import SHOWN, DefinitionError, Mistake, located, show, suggest_or_list
 from pipelines.language.strict_yaml import parse, resolve
-from pipelines.pipeline import WHOLE, Param, Pipeline, faults, mistyped
+from pipelines.pipeline import WHOLE, Param, Pipeline, faults, mistyped, warnings
 
 SIZE = 2**20
 _PARAM = re.compile(r"\$\{params\.([^{}]*)\}")
@@ -31,10 +31,13 @@ _NOT_WHOLE = "is not a whole value, wanted ${params.NAME} and nothing around it"
 _NOT_WHOLE_ENV = "a secret is named by ${env.NAME} (letters, digits and _) and nothing around it"
 
 
-def load(path: FilePath, overrides: Mapping[str, str] = {}) -> Pipeline:
+def load(
+    path: FilePath, overrides: Mapping[str, str] = {}, warn: Callable[[str], None] = lambda line: None
+) -> Pipeline:
     """Return the pipeline that the file at `path` defines, its params set to `overrides` (`{name: text}`).
 
-    Raises DefinitionError with everything that is wrong, or RequestError when the file cannot be read at all.
+    Raises DefinitionError with everything that is wrong, or RequestError when the file cannot be read at all. `warn` is
+    given a line, with file, line and field, for each thing that is not wrong but odd.
     """
     document = parse(_text(path))
     declared, lines = _overridden(document.value, overrides if document.readable else {})
@@ -42,6 +45,9 @@ def load(path: FilePath, overrides: Mapping[str, str] = {}) -> Pipeline:
     pipeline = _checked(declared, found) if document.readable else None
     if pipeline is None or lines or found.all:
         raise DefinitionError.of([*lines, *located(str(path), found.all, document.places.line_of)])
+    odd = [Mistake(field, text) for field, text in islice(warnings(pipeline.steps), SHOWN)]
+    for line in located(str(path), odd, document.places.line_of):
+        warn(line)
     return pipeline
 
 

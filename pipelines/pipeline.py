@@ -111,6 +111,13 @@ def _objections(steps: Mapping[str, Job | None]) -> Iterator[tuple[Path, str]]:
             yield ("steps", name, *path), text
 
 
+def warnings(steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+    """Yield (field path, what is odd) of steps nothing is wrong with."""
+    for name, job in steps.items():
+        for path, text in job.warnings(steps):
+            yield ("steps", name, *path), text
+
+
 def _where(steps: Mapping[str, Job | None], name: str, target: str) -> Path:
     job = steps[name]
     assert job is not None, "a step known by name alone refers to nothing"

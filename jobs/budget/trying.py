@@ -68,8 +68,8 @@ class TrialKeeper:
         return made
 
     def _shared(self, name: str) -> str:
-        """Return the name of a product of the technique whose number `name` ends in."""
-        return f"{name[:-3]}-{digest_of(self.techniques[: int(name[-3:]) + 1])}"
+        """Return the name of a product that so many techniques made as the number says that `name` ends in."""
+        return f"{name[:-3]}-{digest_of(self.techniques[: int(name[-3:])])}"
 
 
 class Drawn(Spec):

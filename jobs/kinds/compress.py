@@ -20,6 +20,7 @@ from jobs.strategies import DEFAULT, Strategy
 from jobs.strategies.imports import TRAINING
 from jobs.sweeping.space import conditions, in_chain, outside, value_at
 from jobs.sweeping.trials import Trials
+from jobs.teaching.sizes import outgrown
 from jobs.techniques import Teaches, Technique
 from jobs.techniques.legality import nearest, refusals
 
@@ -85,6 +86,16 @@ class Compress(Job):
 
         yield from self._about_files(spec)
         yield from ((("within", *path), text) for path, text in self._about_budget())
+
+    def warnings(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
+        """Tell of a student that is no smaller than its teacher, as far as both can be counted without being built."""
+        spec = self._given(steps)
+        for index, technique in enumerate(self.techniques):
+            if isinstance(technique, Teaches):
+                student = technique.learner()
+                if spec is not None and (text := outgrown(student.backbone, spec.backbone)):
+                    yield ("techniques", index, "student"), text
+                spec = student
 
     def _about_files(self, spec: Any) -> Iterator[tuple[Path, str]]:
         """Check what is to be made beside, or instead of, what the chain makes."""

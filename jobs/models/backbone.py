@@ -23,6 +23,7 @@ class Backbone(Choice):
     modality: ClassVar[Literal["image", "text", "image_text"]]
     smallest: ClassVar[int] = 1  # pixels a side of an image it reads
     compressible: ClassVar[bool] = True  # False: its layers cannot be rebuilt around, the file can be quantized
+    several_heads: ClassVar[bool] = False  # it answers by heads of its own: there are no features of one
     removable: ClassVar[
         tuple[str, ...]
     ] = ()  # kinds of units that are bound to no others: structured pruning takes them

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -12,6 +12,7 @@ from cluster.errors import RequestError
 from jobs.artifacts import Dataset
 from jobs.data import files
 from jobs.data.preprocess import Preprocess, WordPieces
+from jobs.models.architecture.counting import Counted
 from jobs.models.backbone import Backbone
 from jobs.models.checkpoint import Checkpoint, Sizes
 from jobs.models.sharding import Sharding
@@ -72,6 +73,21 @@ class Bert(Backbone):
         if self.weights is not None and len(given) < len(OWN):
             return self._checkpoint().config.sizes()
         return SIZES[self.size or "mini"].model_copy(update=given)
+
+    def counted(self, image: Sequence[int] | None) -> Counted | None:
+        """Count the encoder; None where it starts from weights, which say how many words they know."""
+        if self.weights is not None:
+            return None
+        counted, sizes = Counted(), self.sizes()
+        width, inner = sizes.width, sizes.feed_forward
+        counted.add((self.vocabulary + self.length + 2) * width, 0)  # 2, here and below: scale and offset of a norm
+        attention, between = 4 * width * width, 2 * width * inner
+        for _ in range(sizes.layers):
+            counted.add(attention + between + 5 * width + inner + 4 * width, (attention + between) * self.length)
+        if self.pooling == "pooler":
+            counted.add(width * width + width, width * width)
+        counted.features = width
+        return counted
 
     def divided_sizes(self) -> dict[str, int]:
         """Return width, heads and feed_forward; of weights at a URI, what the fields say of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from jobs.artifacts import Dataset
 from jobs.data.preprocess import Preprocess, WordPieces
+from jobs.models.architecture.counting import Counted
 from jobs.models.backbone import Backbone
 from jobs.models.sharding import Sharding
 
@@ -33,6 +35,13 @@ class EmbeddingBag(Backbone):
         from jobs.data.text import fit_word_pieces
 
         return fit_word_pieces(dataset, folder, self.vocabulary, self.length)
+
+    def counted(self, image: Sequence[int] | None) -> Counted | None:
+        """Count the embedding: means multiply with no weight."""
+        counted = Counted()
+        counted.add(self.vocabulary * self.width, 0)
+        counted.features = self.width
+        return counted
 
     def features(self, inputs: Any, preprocess: Preprocess, seed: int) -> Any:
         """Build on `int32[rows, length]` token ids; id 0 is padding."""

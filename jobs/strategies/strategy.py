@@ -103,6 +103,7 @@ class Strategy(Choice):
     needs_cluster_config: ClassVar[bool] = False  # the processes find each other by `environment`
     has_coordinator: ClassVar[bool] = False
     divides_models: ClassVar[bool] = False  # a model may be too large for a worker to hold as a whole
+    own_rows: ClassVar[bool] = False  # a worker reads training rows of its own, which no other may know of
     whole_epochs: ClassVar[bool] = False  # `train` takes an epoch in one call: no checkpoint is kept within one
     precisions: ClassVar[tuple[str, ...]] = ("float32", "mixed_bfloat16", "mixed_float16")  # that it trains in
 

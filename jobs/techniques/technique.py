@@ -34,6 +34,7 @@ class Context:
     chain: Sequence[Technique]
     modality: str
     train_steps: int = 0
+    taught: int = 0  # how many numbers a teacher said of each row: logits, and features where they are matched
     calibration: Callable[[int], Any] | None = None  # returns that many prepared rows of the training split
     labelled: Callable[[int], tuple[Any, Any]] | None = None  # the same with their classes, `int32[rows]`
 
@@ -136,6 +137,13 @@ class Teaches(Technique):
     def learner(self) -> ModelSpec:
         """Return the student."""
 
+    def matches_features(self) -> bool:
+        """Say whether the teacher is asked for its features too, not for its logits alone."""
+        return False
+
     @abstractmethod
-    def agreed(self, share: float) -> Finding:
-        """Judge the share of validation rows in which student and teacher choose the same class."""
+    def judged(self, taught: Any, found: Any, classes: int) -> Iterator[Finding]:
+        """Judge what the student says of validation rows by what the teacher did.
+
+        Both are `float32[rows, classes]`; where features are matched, these come behind the logits.
+        """

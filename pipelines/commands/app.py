@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,15 +42,19 @@ def espalier() -> None:
     """Take labelled text and images to a small, fast, proven classifier, on a Ray cluster."""
 
 
-def loaded(definition: Path, sets: list[str] | None) -> Pipeline:
-    """Load a definition with the parameters given on the command line."""
+def loaded(definition: Path, sets: list[str] | None, warns: bool = False) -> Pipeline:
+    """Load a definition with the parameters given on the command line; where it `warns`, standard error is told."""
     overrides = {}
     for text in sets or []:
         name, sign, value = text.partition("=")
         if not sign or not name:
             raise RequestError(f"--set {text}", "is no parameter", "NAME=VALUE")
         overrides[name] = value
-    return load(definition, overrides)
+    return load(definition, overrides, _warn if warns else lambda line: None)
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
 
 
 def opened(store: str) -> Store:

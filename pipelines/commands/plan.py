@@ -26,7 +26,9 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a step")] = False,
 ) -> None:
     """Say which steps would be reused or run, which field or input made it so, and what they ask of the cluster."""
-    planned = planned_of(loaded(definition, sets), opened(store), fresh or [], lasting=address_of(address) is not None)
+    planned = planned_of(
+        loaded(definition, sets, warns=True), opened(store), fresh or [], lasting=address_of(address) is not None
+    )
     total = _held(planned, address)
     if as_json:
         for step in planned.values():

@@ -40,7 +40,7 @@ def run(
 ) -> None:
     """Run a definition; finished steps are reused, and a run that was stopped goes on where it was."""
     began = time.monotonic()
-    pipeline = loaded(definition, sets)
+    pipeline = loaded(definition, sets, warns=True)
     kept = opened(store)
     _refuse_passing(kept.root, store)
     planned = planned_of(pipeline, kept, fresh or [], lasting=address_of(address) is not None)

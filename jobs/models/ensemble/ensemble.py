@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -32,6 +32,7 @@ class Ensemble(Backbone):
     """
 
     kind: Literal["ensemble"] = "ensemble"
+    several_heads: ClassVar[bool] = True
     models: Annotated[list[ModelSpec], Field(min_length=1, max_length=64)]
     rule: Literal["probabilities", "logits", "vote"] = "probabilities"
     weights: Annotated[list[Weight] | None, Field(description="Of the members, sum 1; equal if nothing is said")] = None

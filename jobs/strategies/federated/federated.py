@@ -40,6 +40,7 @@ class Federated(Strategy):
 
     kind: Literal["federated"] = "federated"
     has_coordinator: ClassVar[bool] = True
+    own_rows: ClassVar[bool] = True
     whole_epochs: ClassVar[bool] = True
 
     # A half, so that two or three clients and the coordinator find room on two CPUs.

@@ -42,7 +42,7 @@ def submit(
     """Run a definition on a cluster; the nodes read and write the store, so name one that all of them reach."""
     from cluster.submit.submission import submit as hand_over
 
-    pipeline = loaded(definition, sets)
+    pipeline = loaded(definition, sets, warns=True)
     options = [part for value in sets or [] for part in ("--set", value)]
     options += [part for step in fresh or [] for part in ("--fresh", step)]
     options += ["--store", _lasting(store), *(["--json"] if as_json else [])]

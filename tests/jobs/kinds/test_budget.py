@@ -141,6 +141,19 @@ def test_the_smallest_chain_that_keeps_the_promise_is_made_and_a_broken_search_g
 
 
 @pytest.mark.training
+def test_chains_with_one_teacher_ask_it_once(large: Folder, texts: Folder, tmp_path: Path) -> None:
+    student = {"backbone": TEXT_CNN | {"width": 4, "filters": 4}}
+    distill = Technique.choose({"kind": "distill", "student": student, "epochs": 1, "learning_rate": 0.01})
+    softer = {"techniques[0].temperature": {"kind": "choice", "values": [4.0, 2.0]}}
+    asked = Within.model_validate({"searcher": {"kind": "grid"}, "space": softer, "size_bytes": 10**7})
+    keeper = MemoryKeeper(tmp_path)
+    work = CompressWork([distill], Single(), large, texts, Folder.parse(str(tmp_path / "out")))
+    BudgetWork(work, asked, "small")(Single().engine(), keeper)
+    assert len([event for event in keeper.events if "tried" in event]) == 2
+    assert keeper.events.count({"start": "asking the teacher"}) == 1
+
+
+@pytest.mark.training
 def test_a_promise_that_no_chain_keeps_names_the_nearest(large: Folder, texts: Folder, tmp_path: Path) -> None:
     work = budget(large, texts, tmp_path / "out", size_bytes=100, trials=2)
     with pytest.raises(FinalError) as caught:

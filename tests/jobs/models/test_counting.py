@@ -37,6 +37,12 @@ def multiplied(model: Any) -> int:
         ({"kind": "resnet", "depth": 14, "block": "bottleneck"}, ImagePixels(height=7, width=7, channels=1)),
         ({"kind": "resnet", "block": "separable", "kernel": 5}, ImagePixels(height=8, width=8, channels=3)),
         ({"kind": "text_cnn", "vocabulary": 200, "length": 12, "kernels": [3, 2, 3]}, TEXT),
+        ({"kind": "embedding_bag", "vocabulary": 200, "length": 12, "width": 6}, TEXT),
+        ({"kind": "bert", "vocabulary": 200, "length": 12, "size": "tiny", "feed_forward": 96}, TEXT),
+        (
+            {"kind": "bert", "vocabulary": 200, "length": 12, "layers": 1, "width": 8, "heads": 2, "pooling": "pooler"},
+            TEXT,
+        ),
     ],
 )
 def test_what_is_counted_is_what_is_built(backbone: dict[str, Any], to: Preprocess) -> None:

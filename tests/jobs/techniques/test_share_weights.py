@@ -62,7 +62,7 @@ def test_behind_a_pruning_zeros_stay_zeros_while_values_learn(digits: Folder, mo
     ]
     keeper, out = MemoryKeeper(tmp_path), Folder.parse(str(tmp_path / "out"))
     CompressWork(chain, Single(), model, digits, out)(Single().engine(), keeper)
-    pruned = read_weights(keeper.root.read_bytes("technique000/weights.npz"), "kept")
+    pruned = read_weights(keeper.root.read_bytes("tuned001/weights.npz"), "kept")
     for name, kernel in kernels(out).items():
         assert len(np.unique(kernel)) <= 8, name
         assert ((kernel == 0) | (pruned[name] != 0)).all(), name

@@ -25,6 +25,37 @@ def test_every_mistake_is_told_with_its_line(espalier: Espalier, define: Define,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["toys.yaml"]
 
 
+LARGER = """\
+name: larger
+steps:
+  data: {job: dataset, source: {kind: digits}}
+  teacher: {job: train, data: data, model: {backbone: {kind: resnet, depth: 8, width: 8}}}
+  small:
+    job: compress
+    model: teacher
+    data: data
+    techniques:
+      - kind: distill
+        student: {backbone: {kind: resnet, depth: 8, width: 16}}
+"""
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_a_student_larger_than_its_teacher_is_warned_of_with_its_line(
+    espalier: Espalier, tmp_path: Path, command: str
+) -> None:
+    file = tmp_path / "larger.yaml"
+    file.write_text(LARGER)
+    said = espalier(command, "larger.yaml")
+    assert said.code == 0
+    assert said.err == (
+        "warning: larger.yaml:11: steps.small.techniques[0].student: the student has 78,064 weights before its head, "
+        "its teacher 19,960: nothing becomes smaller by it\n"
+    )
+    file.write_text(LARGER.replace("width: 16", "width: 4"))
+    assert espalier(command, "larger.yaml").err == ""
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [

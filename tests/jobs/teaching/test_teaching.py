@@ -13,12 +13,10 @@ from jobs.artifacts import Dataset, Model
 from jobs.compressing import CompressWork
 from jobs.data.encode import encoded
 from jobs.data.feed import Feed
-from jobs.fit import Softening
 from jobs.models.model import ModelSpec, build, load_weights, read_weights
-from jobs.recipe import TrainRecipe
 from jobs.strategies import Single
+from jobs.teaching.softening import Softening
 from jobs.techniques import Technique
-from jobs.training import TrainWork
 from tests.rig import TINY, MemoryKeeper
 
 pytestmark = pytest.mark.training
@@ -36,16 +34,6 @@ def test_the_loss_blends_labels_and_the_softened_teacher() -> None:
     assert float(found[0]) == pytest.approx(wanted, rel=1e-5)
     same = Softening(1.0, 2.0).blend(tf.constant([7.0]), tf.constant([teacher]), tf.constant([teacher]))
     assert float(same[0]) == pytest.approx(0, abs=1e-6)
-
-
-@pytest.fixture(scope="module")
-def teacher(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    root = tmp_path_factory.mktemp("teacher")
-    spec = ModelSpec.model_validate({"backbone": TINY | {"width": 8}})
-    out = Folder.parse(str(root / "model"))
-    recipe = TrainRecipe(epochs=3, learning_rate=0.01)
-    TrainWork(spec, recipe, Single(), digits, out)(Single().engine(), MemoryKeeper(root))
-    return out
 
 
 def test_predictions_come_in_the_rows_order(digits: Folder, teacher: Folder) -> None:
