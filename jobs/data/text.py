@@ -15,6 +15,7 @@ from cluster.errors import StepError
 from jobs.data.augment import SpecialTokens
 from jobs.data.preprocess import WordPieces
 from jobs.data.rows import LONGEST_TEXT, BadRow, require_utf8
+from jobs.data.words import Words, knows
 
 if TYPE_CHECKING:
     from jobs.artifacts import Dataset
@@ -113,11 +114,22 @@ class Encoder:
         self._tokenizer.encode_special_tokens = True  # a text that says "[PAD]" is no padding
         self._tokenizer.enable_truncation(length)
         self._tokenizer.enable_padding(length=length, pad_id=0, pad_token=SPECIAL[0])
+        self._words = None if framed or not knows(self._tokenizer) else Words(self._tokenizer)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Return `int32[texts, length]`."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=self.framed)
-        return np.array([encoding.ids for encoding in encodings], np.int32).reshape(len(texts), self.length)
+        rows = np.zeros((len(texts), self.length), np.int32)
+        others = []
+        for row, text in enumerate(texts):
+            ids = None if self._words is None else self._words.ids(text, self.length)
+            if ids is None:
+                others.append(row)
+            else:
+                rows[row, : len(ids)] = ids
+        if others:
+            found = self._tokenizer.encode_batch_fast([texts[row] for row in others], add_special_tokens=self.framed)
+            rows[others] = [encoding.ids for encoding in found]
+        return rows
 
 
 def fit_word_pieces(dataset: Dataset, folder: Path, vocabulary: int, length: int, framed: bool = False) -> WordPieces:

@@ -1,7 +1,7 @@
 """What stands before Serve's own HTTP proxy, which reads a request whole before a replica sees any of it: a cap.
 
 `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH` names `middlewares`. Where clients speak to replicas themselves (direct
-ingress, behind HAProxy), the replica's guard does this work, and nothing stands here.
+ingress, behind HAProxy), the replica's guard does this work, and what stands here is the shortcut to it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from jobs.serving.haproxy.shortcut import Shortcut
 from jobs.serving.limits import DROPPED, MOST_BYTES
 
 CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
@@ -26,11 +27,11 @@ def variables(cap: int) -> dict[str, str]:
 
 
 def middlewares() -> list[Any]:
-    """Return what Serve puts before its proxy."""
+    """Return what Serve puts before its proxy, and before each replica that is spoken to directly."""
     from starlette.middleware import Middleware
 
     if any(os.environ.get(name) == "1" for name in DIRECT):
-        return []
+        return [Middleware(Shortcut)]
     return [Middleware(BodyCap, cap=int(os.environ.get(CAP, MOST_BYTES)))]
 
 

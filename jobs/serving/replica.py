@@ -17,6 +17,7 @@ from jobs.runtime.classifier import Raw
 from jobs.serving.answering.access import AccessLog
 from jobs.serving.answering.app import App
 from jobs.serving.answering.guard import Guard
+from jobs.serving.haproxy.shortcut import answer_with
 from jobs.serving.keys import KeyRing
 from jobs.serving.metrics.telling import Telling
 from jobs.serving.plan import Asked, Plan
@@ -38,6 +39,7 @@ class Replica:
 
     def __serve_build_asgi_app__(self) -> App:
         """Return what answers HTTP."""
+        answer_with(self._application)
         return self._application
 
     async def reconfigure(self, plan: Mapping[str, Any]) -> None:

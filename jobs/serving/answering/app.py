@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -129,7 +129,7 @@ def _request(scope: Scope, receive: Receive) -> Request:
     path, peer = scope["path"].removeprefix(root) or "/", client[0] if client else None
     request = Request(scope["method"], path, headers, peer, receive, root=root)
     given = headers.get(b"x-request-id", b"")
-    request.id = given.decode() if IDENTITY.fullmatch(given) else uuid.uuid4().hex
+    request.id = given.decode() if IDENTITY.fullmatch(given) else f"{random.getrandbits(128):032x}"
     return request
 
 

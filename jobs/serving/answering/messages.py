@@ -14,6 +14,7 @@ from jobs.serving.refused import Refused
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # `json.dumps` makes one a call
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class Response:
 
 def as_json(document: Any, status: int = 200) -> Response:
     """Return a document as a response."""
-    return Response(status, json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
+    return Response(status, ENCODER.encode(document).encode("utf-8", "replace"))
 
 
 def refusal(refused: Refused) -> Response:

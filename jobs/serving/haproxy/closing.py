@@ -25,7 +25,8 @@ EDITS = (
     (
         "defaults",
         r"( +)option abortonclose",
-        rf"\1option abortonclose\n\1timeout http-request {REQUEST_S}s\n\1option http-buffer-request",
+        rf"\1option abortonclose\n\1timeout http-request {REQUEST_S}s\n\1option http-buffer-request"
+        r"\n\1option dontlog-normal",  # a packet a request, of what replicas log themselves
     ),
     # Serve starts a task a request to hear of a client that leaves; what is answered in milliseconds needs none.
     (

@@ -72,7 +72,8 @@ class Telling:
         """Take note of a request that was answered, or refused."""
         version = request.version if request.version in self._classes else NONE  # the client may have written it
         self._requests[version, request.protocol, request.status] += 1
-        self._made[LATENCY.name].observe(request.seconds, self._tags(version) | {"protocol": request.protocol})
+        tags = {"model": self._model, "version": version, "protocol": request.protocol}
+        self._made[LATENCY.name].observe(request.seconds, tags)
         if not self._due:
             self._due = True
             asyncio.get_running_loop().call_later(EVERY, self.tell)

@@ -82,12 +82,12 @@ class Roster:
             if named not in self.versions:
                 raise Refused(404, f"there is no version {named[:64]}")
             return self.versions[named]
-        shares = [(one, self._share(one.version)) for one in self.plan.versions if one.version in self.versions]
-        if len(shares) == 1:
-            return self.versions[shares[0][0].version]
-        if not any(share for _, share in shares):
+        names = [name for one in self.plan.versions if (name := one.version) in self.versions]
+        if len(names) == 1:
+            return self.versions[names[0]]
+        weights = [self._share(name) for name in names]
+        if not any(weights):
             raise Refused(503, "no version is loaded", 1)
-        names, weights = [one.version for one, _ in shares], [share for _, share in shares]
         return self.versions[random.choices(names, weights)[0]]
 
     def _share(self, version: str) -> float:

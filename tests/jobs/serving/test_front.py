@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jobs.serving.front import BodyCap, middlewares
+from jobs.serving.haproxy.shortcut import Shortcut
 
 CAP = 1_000
 
@@ -57,10 +58,11 @@ def test_a_body_is_cut_at_the_cap(headers: dict[str, str], pieces: list[bytes], 
     assert found == (status, body, most)
 
 
-def test_nothing_stands_before_replicas_that_are_spoken_to_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shortcut_alone_stands_before_replicas_that_are_spoken_to_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_SERVE_ENABLE_HA_PROXY", raising=False)
     monkeypatch.setenv("ESPALIER_BODY_BYTES", "7")
     (one,) = middlewares()
     assert (one.cls, one.kwargs) == (BodyCap, {"cap": 7})
     monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
-    assert middlewares() == []
+    (one,) = middlewares()
+    assert one.cls is Shortcut

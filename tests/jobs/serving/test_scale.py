@@ -14,6 +14,7 @@ from jobs.artifacts import Model
 from jobs.kinds.deploy import Deploy
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.serving.scale import Scale
+from tests.jobs.serving.haproxy.test_through import Clients
 
 PATIENCE = 60.0
 
@@ -61,3 +62,31 @@ def test_without_requests_no_replica_is_left_and_the_next_one_is_answered(ray_cl
         assert answer["predictions"] == Classifier(Model.load(model), model.path).classify([item])
     finally:
         serve.delete("asleep")
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_replicas_are_added_for_requests_that_go_past_serves_own_work(ray_cluster: None, model: Folder) -> None:
+    from ray import serve
+
+    from jobs.serving.application import Place, deploy
+
+    def replicas() -> int:
+        found: Any = serve.status().applications["asked"].deployments["classifier"].replica_states
+        return int(found.get("RUNNING", 0))
+
+    scale = Scale(least=1, most=2, ongoing=1.0, up_s=0.5)
+    place = Place(application="asked", host="127.0.0.1", port=0, replicas=1, cpus=0.5, scale=scale)
+    image = golden_rows(model.path)[0]
+    assert isinstance(image, bytes)
+    try:
+        url = run_remote(deploy, model, place, resources=Resources(), tell=lambda event: None)["url"]
+        assert replicas() == 1
+        with Clients(url, image, 6) as clients:
+            until = time.monotonic() + PATIENCE
+            while replicas() < 2:
+                assert time.monotonic() < until, "no replica was added"
+                time.sleep(0.2)
+        assert set(clients.statuses) == {200}
+    finally:
+        serve.delete("asked")

@@ -142,6 +142,15 @@ def test_haproxy_stands_before_the_replicas_and_nothing_of_it_is_open(served: st
         assert stat.S_IMODE(admin.parent.stat().st_mode) == stat.S_IMODE(admin.parent.parent.stat().st_mode) == 0o700
 
 
+def test_a_request_goes_past_serves_own_work(served: str) -> None:
+    place = urlsplit(served)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+    connection.request("GET", "/v1/model", headers={"X-Request-Id": "order-7"})
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.headers.get_all("x-request-id") == ["order-7"]  # Serve would say it a second time
+
+
 def test_a_client_that_is_too_slow_is_told_so(served: str) -> None:
     place = urlsplit(served)
     head = f"POST {place.path}/v1/classify HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
