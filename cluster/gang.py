@@ -11,13 +11,13 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.errors import ClusterError, DeathError, EspalierError, PreemptedError, StepError
 from cluster.postmortem import Death, death
 from cluster.resources import Resources
-from cluster.work import in_short
+from cluster.work import held_by_one, in_short
 
 PATIENCE = 600.0  # seconds a cluster may take to give what a gang holds, as it may have to add nodes first
 ENDING = 30.0  # seconds that killed members and a removed placement group may take to be gone
@@ -125,7 +125,7 @@ class Gang:
         members = {}
         for index, (role, rank) in enumerate(places):
             place = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(group, index)
-            held = {"num_cpus": roles[role].resources.cpus, "num_gpus": roles[role].resources.gpus}
+            held = held_by_one(replace(roles[role].resources, labels=()))  # the group has the labels
             options = {"scheduling_strategy": place, "runtime_env": {"env_vars": dict(env or {})}}
             members[role, rank] = actor.options(**held, **options).remote(role, rank)
         lives = {m.live.options(concurrency_group="life").remote(): who for who, m in members.items()}
@@ -236,8 +236,9 @@ def remove_leftover(name: str) -> bool:
 def _held_together(name: str, wanted: Sequence[Resources], patience: float) -> Any:
     import ray
 
-    bundles = [{kind: n for kind, n in (("CPU", r.cpus), ("GPU", r.gpus)) if n} for r in wanted]
-    group = ray.util.placement_group(bundles, strategy="PACK", name=name)
+    labels = [dict(each.labels) for each in wanted]
+    named = {"bundle_label_selector": labels} if any(labels) else {}
+    group = ray.util.placement_group([each.bundle() for each in wanted], strategy="PACK", name=name, **named)
     if not group.wait(patience):
         remove_leftover(name)
         raise ClusterError(f"gang {name}", f"was not given {sum(wanted, Resources())} in {patience:g} s")

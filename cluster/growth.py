@@ -7,20 +7,25 @@ and no autoscaler's process runs beside the head, one may run elsewhere, as Kube
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cluster.resources import Capacity, Nodes, Resources
 
 HEAD = "node:__internal_head__"
+GROUP = "ray.io/node-group"  # the label by which Ray tells a node's type
+EXPIRES = 180.0  # seconds after which what a killed process asked for is forgotten; Ray Train's are the same
+ACTOR = ("AutoscalingCoordinator", "AutoscalingCoordinator")  # of Ray: name and namespace
 PATIENCE = 60.0  # seconds the head may take to start a process and answer
 OPTION = "--autoscaling-config="
 
 
 def capacity_of(nodes: list[dict[str, Any]]) -> Capacity:
     """Return what a connected cluster with these nodes (`ray.nodes()`) can hold now or later."""
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    now = [Nodes(_resources(held), 1) for held in alive]
+    now = [node_of(node) for node in nodes if node["Alive"]]
     if (published := _published()) is not None:
         return Capacity.of(now, published)
     config = _config_of_head()
@@ -28,7 +33,7 @@ def capacity_of(nodes: list[dict[str, Any]]) -> Capacity:
         return Capacity.unknown()
     if not config:
         return Capacity.of(now)
-    head = [Nodes(_resources(held), 1) for held in alive if HEAD in held]
+    head = [node_of(node) for node in nodes if node["Alive"] and HEAD in node["Resources"]]
     return grown(now, head, config)
 
 
@@ -37,7 +42,12 @@ def grown(now: list[Nodes], head: list[Nodes], config: dict[str, Any]) -> Capaci
     limit = int(config.get("max_workers", 2))
     types: dict[str, Any] = config.get("available_node_types", {})
     added = [
-        Nodes(_resources(kind.get("resources", {})), min(limit, int(kind.get("max_workers", limit))))
+        Nodes(
+            _resources(kind.get("resources", {})),
+            min(limit, int(kind.get("max_workers", limit))),
+            name,
+            kind.get("labels", {}),
+        )
         for name, kind in types.items()
         if name != config.get("head_node_type") or "max_workers" in kind
     ]
@@ -55,8 +65,57 @@ def _most(added: list[Nodes], limit: int) -> Resources:
     return Resources(most(cpus), most(gpus))
 
 
+def node_of(node: dict[str, Any]) -> Nodes:
+    """Return a node as `ray.nodes()` tells of it."""
+    labels = node.get("Labels", {})
+    return Nodes(_resources(node["Resources"]), 1, labels.get(GROUP, ""), labels)
+
+
 def _resources(held: dict[str, float]) -> Resources:
-    return Resources(held.get("CPU", 0), held.get("GPU", 0))
+    return Resources(held.get("CPU", 0), held.get("GPU", 0), held.get("memory", 0))
+
+
+@contextmanager
+def asked_ahead(name: str, processes: Sequence[Resources]) -> Iterator[None]:
+    """Have an autoscaler start nodes for all these processes, in one request, for the length of a block.
+
+    Ray has one such request for the whole cluster, and the last one wins. So this one is added to what Ray Train and
+    Ray Data ask for, by the actor that they tell it to. It is taken back at the end, and of a process that is killed
+    it runs out: nodes that are idle then go when their time is up.
+    """
+    if not processes:
+        yield
+        return
+    import ray
+    from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator as ours
+
+    actor = ours.get_or_create_autoscaling_coordinator()
+    bundles, labels = [each.bundle() for each in processes], [dict(each.labels) for each in processes]
+    asked = {"resources": bundles, "label_selectors": labels if any(labels) else None, "expire_after_s": EXPIRES}
+    ended = threading.Event()
+
+    def again() -> None:
+        while not ended.wait(EXPIRES / 3):
+            actor.request_resources.remote(requester_id=name, priority=ours.ResourceRequestPriority.HIGH, **asked)
+
+    ray.get(actor.request_resources.remote(requester_id=name, priority=ours.ResourceRequestPriority.HIGH, **asked))
+    threading.Thread(target=again, daemon=True, name=f"asks for {name}").start()
+    try:
+        yield
+    finally:
+        ended.set()
+        ray.get(actor.cancel_request.remote(requester_id=name))
+
+
+def take_back(name: str) -> None:
+    """Take back what a killed process asked ahead under `name`, if it did."""
+    import ray
+
+    try:
+        actor = ray.get_actor(*ACTOR)
+    except ValueError:
+        return
+    actor.cancel_request.remote(requester_id=name)
 
 
 def _published() -> list[Nodes] | None:
@@ -67,7 +126,7 @@ def _published() -> list[Nodes] | None:
     if config is None or not config.node_group_configs:
         return None
     groups = config.node_group_configs
-    return [Nodes(_resources(group.resources), _count(group.max_count)) for group in groups]
+    return [Nodes(_resources(group.resources), _count(group.max_count), group.name) for group in groups]
 
 
 def _count(most: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster.environment import driver_environment, variables
 from cluster.errors import ClusterError
@@ -43,6 +44,7 @@ def connect(
     dashboard: bool = False,
     warm: Imports | None = None,
     front: Front | None = None,
+    namespace: str | None = None,
 ) -> Session:
     """Connect to the cluster at `asked` (or RAY_ADDRESS), or start one on this machine.
 
@@ -64,7 +66,8 @@ def connect(
             begin(warm)
     import ray
 
-    options = {"runtime_env": driver_environment(), "log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {"namespace": namespace} if namespace else {}
+    options |= {"runtime_env": driver_environment(), "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         here = {"num_cpus": cpus or cpus_here(), "include_dashboard": dashboard, "dashboard_host": "127.0.0.1"}
         options |= here if dashboard else here | {"dashboard_port": _unused_port()}
@@ -122,13 +125,32 @@ def _no_answer(address: str, why: str) -> ClusterError:
 
 
 @contextmanager
-def connected(asked: str | None, **options: bool | int | Imports | Front | None) -> Iterator[Session]:
+def connected(asked: str | None, **options: bool | int | str | Imports | Front | None) -> Iterator[Session]:
     """Connect for the length of a block, and leave the cluster afterwards; a cluster started here ends."""
     session = connect(asked, **options)  # type: ignore[arg-type]
     try:
         yield session
     finally:
         disconnect()
+
+
+def page_of_job() -> str:
+    """Return the page of this process's job on the cluster's dashboard, empty where there is none."""
+    if not is_connected():
+        return ""
+    import ray
+
+    where = ray._private.worker.get_dashboard_url()
+    return f"http://{where}/#/jobs/{ray.get_runtime_context().get_job_id()}" if where else ""
+
+
+def is_connected() -> bool:
+    """Say whether this process is connected to a cluster; Ray is not imported to find out."""
+    if "ray" not in sys.modules:
+        return False
+    import ray
+
+    return bool(ray.is_initialized())
 
 
 def disconnect() -> None:
@@ -168,13 +190,14 @@ def capacity(asked: str | None) -> Capacity:
 
         if ray.is_initialized():
             if address_of(asked) is None:
-                held = ray.cluster_resources()
-                return Capacity.of([Nodes(Resources(held.get("CPU", 0), held.get("GPU", 0)), 1)])
+                from cluster.growth import node_of
+
+                return Capacity.of([node_of(node) for node in ray.nodes() if node["Alive"]])
             from cluster.growth import capacity_of
 
             return capacity_of(ray.nodes())
     assert address_of(asked) is None, "a cluster elsewhere is asked once connected"
-    return Capacity.of([Nodes(Resources(cpus_here(), gpus_here()), 1)])
+    return Capacity.of([Nodes(Resources(cpus_here(), gpus_here(), memory_here()), 1)])
 
 
 def cpus_here(root: Path = Path("/")) -> int:
@@ -185,6 +208,11 @@ def cpus_here(root: Path = Path("/")) -> int:
     except (OSError, ValueError):
         return allowed
     return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+
+
+def memory_here() -> int:
+    """Return the bytes of memory this machine has; Ray gives out about 70 % of what is free when it starts."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def gpus_here(root: Path = Path("/")) -> int:

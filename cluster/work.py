@@ -96,7 +96,7 @@ def run_remote(
 
     here = ray.get_runtime_context()
     channel = Channel(_mailbox(here.get_worker_id(), here.get_node_id()), uuid.uuid4().hex)
-    options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 0}
+    options: dict[str, Any] = {**held_by_one(resources), "max_retries": 0}
     options["runtime_env"] = _here(variables or {}) | (runtime_env() if warm else {})
     if resources == Resources():
         options["scheduling_strategy"] = beside_us()
@@ -121,6 +121,13 @@ def _remote(ends: bool) -> Any:  # one for all calls: each would be sent to the 
     import ray
 
     return ray.remote(max_calls=int(ends))(_call)
+
+
+def held_by_one(resources: Resources) -> dict[str, Any]:
+    """Return what a task or an actor holds, in the words of its options."""
+    options: dict[str, Any] = {"num_cpus": resources.cpus, "num_gpus": resources.gpus}
+    options |= {"memory": resources.memory} if resources.memory else {}
+    return options | ({"label_selector": dict(resources.labels)} if resources.labels else {})
 
 
 def _here(variables: Mapping[str, str]) -> dict[str, Any]:

@@ -143,6 +143,7 @@ _KNOWN: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "resume": _resume,
     "retry": _retry,
     "preemption": lambda event: f"{event['preemption']} is about to lose its node: a checkpoint is kept",
+    "compression_ratio": lambda event: f"{event['compression_ratio']:.2f} times smaller",
     "warning": lambda event: f"warning: {event['warning']}",
     "waiting": lambda event: str(event["waiting"]),
     "asked": lambda event: f"on {event['asked']}",

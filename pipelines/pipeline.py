@@ -16,6 +16,7 @@ from pipelines import graph
 from pipelines.language.mistakes import SHOWN, show, suggest_or_list, with_article
 
 NAME = r"^[a-z][a-z0-9_-]{0,63}$"
+PRICED = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"  # names of node types
 WHOLE = "pipeline"  # the type of an error that only the whole definition shows; its location is a true field path
 _CIRCLE = 8
 
@@ -51,11 +52,27 @@ def mistyped(value: object, kind: str) -> str:
 
 
 class Pipeline(Spec):
-    """Named steps and the params their values came from."""
+    """Named steps, the params their values came from, and what a run of them may take. Money has no currency."""
 
     name: Name
     params: dict[Name, Param] = {}
+    prices: Annotated[
+        dict[Annotated[str, Field(pattern=PRICED)], Annotated[float, Field(ge=0)]],
+        Field(description="Of an hour, by node type; CPU and GPU of one of them where a node has no price"),
+    ] = {}
+    max_cost: Annotated[
+        float | None, Field(gt=0, description="Stop the run, which can go on later, once its steps have cost as much")
+    ] = None
+    timeout: Annotated[float | None, Field(gt=0, description="Seconds after which the run is stopped likewise")] = None
     steps: Annotated[dict[StepName, Job], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _knows_prices(self) -> Self:
+        if self.max_cost is not None and not self.prices:
+            detail = PydanticCustomError("max_cost", "needs prices, by which costs are counted")
+            line = InitErrorDetails(type=detail, loc=("max_cost",), input=self.max_cost)
+            raise ValidationError.from_exception_data("Pipeline", [line])
+        return self
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -188,7 +188,7 @@ class Runner:
             if step.fresh:
                 place.checkpoints.delete()
             began = time.monotonic()
-            artifact = self._attempts(step, Log(step, self.listen))
+            artifact = self._attempts(step, Log(step, self.listen, str(self.made.get("page", ""))))
             return _End(step.name, "done", artifact, round(time.monotonic() - began, 3))
         finally:
             place.lease.release()
@@ -266,13 +266,13 @@ class _Either(threading.Event):
 class Log:
     """Writes what a step tells to its log, one JSON object a line, and passes it on."""
 
-    def __init__(self, step: Planned, listen: Listen) -> None:
+    def __init__(self, step: Planned, listen: Listen, page: str = "") -> None:
         self._step, self._listen, self._path = step, listen, step.place.log_path
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.exists() and not self._path.read_bytes().endswith(b"\n"):
             with self._path.open("a") as file:
                 file.write("\n")  # a run that was killed left half a line
-        self.write({"start": step.name, "because": step.reasons})
+        self.write({"start": step.name, "because": step.reasons} | ({"page": page} if page else {}))
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take an event of the step; a traceback is for the log alone."""

@@ -172,4 +172,6 @@ class Compress(Job):
             work = BudgetWork(work, self.within, out.step)
         group = Group(work, self.strategy, out.folder.name, out.checkpoints, self.retries, self.keep)
         run(group, out)
-        return Model.load(out.folder)
+        small = Model.load(out.folder)
+        out.tell({"compression_ratio": round(inputs[self.model].size_bytes / small.size_bytes, 4)})
+        return small

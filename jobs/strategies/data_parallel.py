@@ -61,7 +61,7 @@ class DataParallel(Strategy):
 
     def resources(self) -> Resources:
         """Return what all workers hold together; of elastic ones, the fewest."""
-        return Resources(self._least * self.cpus_per_worker, self._least * self.gpus_per_worker)
+        return self.of_worker().times(self._least)
 
     def train_workers(self) -> int:
         """Return how many workers there are, at the fewest."""

@@ -94,8 +94,9 @@ class TrainKeeper:
         """Report the epoch that ended last, with a checkpoint of worker 0."""
         facts = history[-1].model_dump()
         numbers = {k: float(v) for k, v in facts.items() if isinstance(v, int | float)}
+        began = time.perf_counter()
         self._report(phase, Progress(history, Begun(), arrays), numbers, behind=False)
-        self.tell({"epoch": facts})
+        self.tell({"epoch": facts, "checkpoint_seconds": round(time.perf_counter() - began, 3)})
 
     def _report(self, phase: int, progress: Progress, numbers: dict[str, float], behind: bool) -> None:
         """Report `numbers` with a checkpoint that worker 0 writes, `behind` the training's back if it may.

@@ -22,6 +22,7 @@ from cluster.environment import training_variables
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
 from cluster.gang import remove_leftover
+from cluster.growth import asked_ahead, take_back
 from cluster.resources import Resources
 from cluster.retry import Failure, GiveUp, RetryPolicy
 from cluster.work import Channel, run_remote
@@ -93,6 +94,7 @@ def run(group: Group, out: Output) -> None:
         run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop, ends=True, warm=warm)
     finally:
         remove_leftover(group.name)
+        take_back(group.name)
 
 
 def run_group(group: Group, tell: Channel) -> None:
@@ -108,7 +110,8 @@ def run_group(group: Group, tell: Channel) -> None:
             num_workers=least if least == most else (least, most),
             elastic_resize_monitor_interval_s=strategy.looks_for_room_every(),
             use_gpu=held.gpus > 0,
-            resources_per_worker={"CPU": held.cpus, "GPU": held.gpus},
+            resources_per_worker={"CPU": 0, "GPU": 0} | held.bundle(),
+            label_selector=dict(held.labels) or None,
         ),
         run_config=ray.train.RunConfig(
             name=group.name,
@@ -122,7 +125,8 @@ def run_group(group: Group, tell: Channel) -> None:
         ),
     )
     try:
-        trainer.fit()
+        with asked_ahead(group.name, strategy.processes()[least:] if strategy.has_coordinator else []):
+            trainer.fit()
     except ray.train.ControllerError as error:
         if isinstance(error.controller_failure, EspalierError):
             raise error.controller_failure from None

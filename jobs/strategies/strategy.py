@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from cluster.resources import Resources
+from cluster.resources import ACCELERATOR, Resources
 from jobs.artifacts import Timing
 from jobs.models.backbone import Backbone
 from jobs.models.sharding import Sharding
@@ -33,6 +33,9 @@ def _shared(gpus: float) -> float:
     return gpus
 
 
+LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"  # Kubernetes' rule, which is Ray's
+Label = Annotated[str, Field(pattern=f"^{LABEL}$")]
+LabelName = Annotated[str, Field(pattern=rf"^([a-z0-9.-]{{1,253}}/)?{LABEL}$")]
 Gpus = Annotated[float, Field(ge=0, description="Whole GPUs, or a share of one"), AfterValidator(_shared)]
 
 
@@ -110,6 +113,17 @@ class Strategy(Choice):
     workers: Annotated[int, Field(ge=1, le=4096, description="Worker processes")] = 1
     cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
     gpus_per_worker: Annotated[Gpus, INCIDENTAL] = 0.0
+    accelerator: Annotated[Label | None, INCIDENTAL, Field(description="Type of their GPUs, as Ray names it: A100")] = (
+        None
+    )
+    memory: Annotated[int | None, INCIDENTAL, Field(ge=2**20, description="Bytes of its node's that each holds")] = None
+    labels: Annotated[dict[LabelName, Label], INCIDENTAL, Field(description="Labels that the workers' nodes have")] = {}
+
+    def of_worker(self) -> Resources:
+        """Return what each worker holds, and the labels its node must have."""
+        accelerator = {} if self.accelerator is None else {ACCELERATOR: self.accelerator}
+        labels = tuple(sorted({**accelerator, **self.labels}.items()))
+        return Resources(self.cpus_per_worker, self.gpus_per_worker, self.memory or 0, labels)
 
     def having(self, workers: int) -> Strategy:
         """Return it with another number of workers; ValidationError when it cannot have as many."""
@@ -117,7 +131,7 @@ class Strategy(Choice):
 
     def resources(self) -> Resources:
         """Return what all workers hold together."""
-        return Resources(self.workers * self.cpus_per_worker, self.workers * self.gpus_per_worker)
+        return self.of_worker().times(self.workers)
 
     def train_workers(self) -> int:
         """Return how many workers Ray Train starts."""
@@ -133,7 +147,7 @@ class Strategy(Choice):
 
     def train_resources(self) -> Resources:
         """Return what each worker of Ray Train holds."""
-        return Resources(self.cpus_per_worker, self.gpus_per_worker)
+        return self.of_worker()
 
     def processes(self) -> list[Resources]:
         """Return what each process holds; all of them must be there at once."""

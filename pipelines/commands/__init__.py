@@ -32,11 +32,12 @@ NAMES = (
     "runs",
     "compare",
     "report",
+    "monitoring",
 )
 ELSEWHERE = {  # of those that do not lie here, the package
     **dict.fromkeys(("predict", "serve", "deploy", "rollback", "key"), "endpoints"),
     **dict.fromkeys(("submit", "jobs", "doctor"), "remote"),
-    **dict.fromkeys(("init", "runs", "compare", "report"), "looking"),
+    **dict.fromkeys(("init", "runs", "compare", "report", "monitoring"), "looking"),
 }
 
 

@@ -12,6 +12,7 @@ from cluster.resources import Resources
 from cluster.session import address_of, capacity, connected
 from pipelines.commands.app import RUNS, Address, Definition, Sets, StoreAt, app, example, loaded, opened, when
 from pipelines.console import columns, say
+from pipelines.costs.estimate import estimate
 from pipelines.plan import Planned, check_capacity
 from pipelines.plan import plan as planned_of
 
@@ -26,16 +27,20 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a step")] = False,
 ) -> None:
     """Say which steps would be reused or run, which field or input made it so, and what they ask of the cluster."""
-    planned = planned_of(
-        loaded(definition, sets, warns=True), opened(store), fresh or [], lasting=address_of(address) is not None
-    )
+    pipeline = loaded(definition, sets, warns=True)
+    planned = planned_of(pipeline, opened(store), fresh or [], lasting=address_of(address) is not None)
     total = _held(planned, address)
+    estimates = {n: estimate(step, total, pipeline.prices) for n, step in planned.items() if not step.reused}
     if as_json:
         for step in planned.values():
-            say(json.dumps(_facts(step, total)))
+            more = estimates[step.name].facts() if step.name in estimates else {}
+            say(json.dumps(_facts(step, total) | more))
     else:
         for line in columns(_row(step) for step in planned.values()):
             say(line)
+        for name, words in [(name, found.words()) for name, found in estimates.items()]:
+            if words:
+                say(f"{name}: {words}")
         say(_sum(planned, address_of(address), total))
     if total is not None:
         check_capacity(planned, total)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from pipelines.commands.app import RUNS, Definition, Sets, StoreAt, app, example, loaded, opened, shown, when
 from pipelines.console import columns, say
 from pipelines.plan import Planned, plan
@@ -15,6 +17,18 @@ def status(definition: Definition, sets: Sets = None, store: StoreAt = RUNS) -> 
         say(line)
 
 
+def _page(step: Planned) -> str:
+    """Return the page of the dashboard for the job that began the step last, as its log tells."""
+    try:
+        lines = step.place.log_path.read_text().splitlines()
+    except OSError:
+        return ""
+    events = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return next(
+        (str(event.get("page", "")) for event in reversed(events) if "start" in event and "because" in event), ""
+    )
+
+
 def _state(step: Planned) -> tuple[str, str]:
     holder = step.place.lease.holder()
     if step.record is not None:
@@ -23,7 +37,7 @@ def _state(step: Planned) -> tuple[str, str]:
         again = f", being made again by {holder}" if holder else ""
         return "done", f"{made} in {shown(step.place.artifact(step.record))}{again}"
     if holder is not None:
-        return "running", holder
+        return "running", ", ".join(filter(None, [holder, _page(step)]))
     if step.place.checkpoints.exists():
         return "unfinished", "the next run goes on from its checkpoints"
     return "not done", "; ".join(step.reasons)

@@ -67,3 +67,18 @@ def test_what_an_autoscaler_published_bounds_nothing_where_any_number_may_be_add
     capacity = Capacity.of(HEAD, [Nodes(Resources(4), 2**31)])
     assert not capacity.refuses([Resources(4)] * 1000)
     assert capacity.refuses([Resources(5)])
+
+
+def test_a_sum_has_no_labels_and_its_memory_counts() -> None:
+    size = Resources(1, 0, 2**30, (("market", "spot"),))
+    assert size + size == Resources(2, 0, 2**31)
+    assert str(size) == "1 CPU, 1 GiB, market spot"
+    assert not size.fits(Resources(8, 8, 2**29))
+
+
+def test_processes_fill_the_nodes_there_are_before_new_ones_start() -> None:
+    placed = grown(HEAD, HEAD, CONFIG).placed([Resources(1), Resources(2), Resources(2)])
+    assert [(node.kind, node.new) for node in placed or ()] == [("", False), ("small", True), ("small", True)]
+    assert grown(HEAD, HEAD, CONFIG).placed([Resources(4, 1)] * 3) is None
+    assert Capacity.of(TWO_SMALL).placed([Resources(3)]) is None
+    assert Capacity.unknown().placed([Resources(1)]) is None

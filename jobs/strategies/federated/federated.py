@@ -61,7 +61,7 @@ class Federated(Strategy):
 
     def processes(self) -> list[Resources]:
         """Return what coordinator and clients hold each."""
-        return [self.train_resources()] + [Resources(self.cpus_per_worker, self.gpus_per_worker)] * self.workers
+        return [self.train_resources()] + [self.of_worker()] * self.workers
 
     def problems(self, batch_size: int) -> Iterator[str]:
         """Yield nothing: each client has batches of its own."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from cluster.environment import training_variables
 from cluster.gang import Gang, Role
-from cluster.resources import Resources
 from cluster.work import beside_us
 from jobs.strategies.federated.client import Client
 from jobs.strategies.federated.clients import ROLE, Clients
@@ -23,7 +22,7 @@ def federate(strategy: Federated, work: Any, keeper: Any, name: str, hub: type[H
     import ray
 
     between = ray.remote(hub).options(num_cpus=0, scheduling_strategy=beside_us()).remote()
-    role = Role(strategy.workers, Resources(strategy.cpus_per_worker, strategy.gpus_per_worker))
+    role = Role(strategy.workers, strategy.of_worker())
     gang = Gang.start(name, {ROLE: role}, Client, training_variables())
     try:
         told = (work, strategy.terms(), strategy.cpus_per_worker, between)

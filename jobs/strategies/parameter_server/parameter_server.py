@@ -54,7 +54,7 @@ class ParameterServer(Strategy):
         """Return what the coordinator starts."""
         return {
             "server": Role(self.servers, Resources(self.cpus_per_server)),
-            "worker": Role(self.workers, Resources(self.cpus_per_worker, self.gpus_per_worker)),
+            "worker": Role(self.workers, self.of_worker()),
         }
 
     def train_resources(self) -> Resources:

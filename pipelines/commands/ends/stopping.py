@@ -46,10 +46,13 @@ def stopping(stop: threading.Event) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def at_work(address: str | None, warm: Imports | None = None) -> Iterator[threading.Event]:
+def at_work(
+    address: str | None, warm: Imports | None = None, namespace: str | None = None
+) -> Iterator[threading.Event]:
     """Connect to the cluster at `address`, or start one here, for the length of a block, and tell so.
 
-    Yields the event that the first signal sets.
+    Names given there belong to `namespace`: others' of the same name are others. Yields the event that the first
+    signal sets.
     """
     from jobs.serving.haproxy.front import haproxy  # a cached run does without it
 
@@ -57,7 +60,7 @@ def at_work(address: str | None, warm: Imports | None = None) -> Iterator[thread
     where = address_of(address)
     with stopping(stop) as take_signals:
         print(f"connecting to {where}" if where else "starting a cluster on this machine", file=sys.stderr)
-        connect(address, warm=warm, front=haproxy)
+        connect(address, warm=warm, front=haproxy, namespace=namespace)
         take_signals()  # connecting takes SIGTERM for itself
         try:
             yield stop

@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 from cluster.folder import Folder
+from pipelines.load import load
+from pipelines.plan import plan
+from pipelines.runner import Log
 from pipelines.store import Store
 from tests.pipelines.commands.conftest import Define, Espalier
 
@@ -41,3 +44,14 @@ def test_a_damaged_artifact_is_not_done(espalier: Espalier, define: Define) -> N
     file.write_text("hell")
     said = espalier("status", path)
     assert said.out == "a  not done  its artifact is damaged: out.txt is 4 bytes, wanted 5\n"
+
+
+def test_a_step_at_work_names_its_page_on_the_dashboard(espalier: Espalier, define: Define) -> None:
+    path = define(a={})
+    (step,) = plan(load(path), Store(Folder.parse("runs"))).values()
+    page = "http://127.0.0.1:8265/#/jobs/01000000"
+    with step.place.lease:
+        Log(step, lambda *told: None, page)({"rows": 3})
+        assert espalier("status", path).lines[0].endswith(f" on {os.uname().nodename}, {page}")
+        Log(step, lambda *told: None)  # of a run on a cluster without a dashboard
+        assert espalier("status", path).lines[0].endswith(f" on {os.uname().nodename}")

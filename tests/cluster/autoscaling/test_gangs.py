@@ -1,0 +1,79 @@
+"""Gangs of runs make Ray's own autoscaler start nodes with GPUs, train there, and let the nodes go."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.autoscaling.head import ROOT, growing_from_one
+
+LONGEST = 240  # seconds a run may take
+STORE = 200 * 2**20  # bytes of a node's object store
+TYPES: dict[str, dict[str, Any]] = {
+    "head": {"resources": {"CPU": 1}, "max_workers": 0},
+    "cpu": {"resources": {"CPU": 2, "object_store_memory": STORE}, "max_workers": 2},
+    "t4": {
+        "resources": {"CPU": 1, "GPU": 1, "object_store_memory": STORE},
+        "labels": {"ray.io/accelerator-type": "T4", "market": "spot"},
+        "max_workers": 2,
+    },
+}
+LIMIT = {"max_workers": 4, "head_node_type": "head"}
+GANG = {"kind": "data_parallel", "workers": 2, "gpus_per_worker": 1, "accelerator": "T4", "labels": {"market": "spot"}}
+
+
+def started(root: Path, name: str, address: str, strategy: dict[str, Any]) -> subprocess.Popen[str]:
+    """Begin to run a definition of its own in a process of its own."""
+    step = {"job": "train", "data": "data", "model": {"backbone": {"kind": "resnet", "depth": 8, "width": 4}}}
+    step |= {"batch_size": 256, "epochs": 1, "strategy": strategy}
+    steps = {"data": {"job": "dataset", "source": {"kind": "digits"}}, "model": step}
+    file = root / f"{name}.yaml"
+    file.write_text(yaml.safe_dump({"name": name, "prices": {"t4": 0.5}, "steps": steps}, sort_keys=False))
+    words = [sys.executable, "-m", "pipelines", "run", str(file), "--store", str(root / "runs"), "--address", address]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(words, cwd=ROOT, text=True, **pipes)
+
+
+def ended(run: subprocess.Popen[str]) -> str:
+    """Return what a run printed once it ended well."""
+    try:
+        said, _ = run.communicate(timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        said, _ = run.communicate()
+        raise AssertionError(said) from None
+    assert run.returncode == 0, said
+    return said
+
+
+@pytest.mark.cluster
+def test_a_gang_of_gpus_starts_its_nodes_at_once_trains_there_and_lets_them_go(tmp_path: Path) -> None:
+    with growing_from_one(tmp_path, TYPES, idle_minutes=0.05, **LIMIT) as head:
+        said = ended(started(tmp_path, "team", head.address, GANG))
+        assert "model  train epoch 1/1, " in said
+        assert head.wait_until_gone() == ["+2 t4", "-2 t4"]
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_two_teams_whose_gangs_find_room_for_one_take_turns(tmp_path: Path) -> None:
+    with growing_from_one(tmp_path, TYPES, idle_minutes=0.05, cpus=2, **LIMIT) as head:
+        runs = [started(tmp_path, name, head.address, GANG) for name in ("first", "second")]
+        for said in [ended(run) for run in runs]:
+            assert "model  train epoch 1/1, " in said
+        assert {step for step in head.wait_until_gone() if step.startswith("+")} <= {"+2 t4", "+1 t4"}
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_coordinator_servers_and_workers_are_asked_for_together(tmp_path: Path) -> None:
+    gang = {"kind": "parameter_server", "workers": 2, "servers": 2, "cpus_per_server": 1, "gpus_per_worker": 1}
+    with growing_from_one(tmp_path, TYPES, idle_minutes=0.05, **LIMIT) as head:
+        ended(started(tmp_path, "servers", head.address, gang))
+        scaled = head.wait_until_gone()
+        assert sorted(step for step in scaled if step.startswith("+")) == ["+1 cpu", "+2 t4"]

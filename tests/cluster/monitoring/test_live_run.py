@@ -1,0 +1,93 @@
+"""A run that is watched: Prometheus scrapes it while it runs, and every panel of the dashboard has what it draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+
+from cluster.folder import Folder
+from cluster.metrics import Metric
+from cluster.monitoring.dashboard import expressions
+from cluster.monitoring.prometheus import rules, scrape
+from cluster.resources import Resources
+from jobs.serving.metrics import declared as serving
+from jobs.watching.metrics import TRIALS
+from pipelines.load import load
+from pipelines.plan import plan
+from pipelines.runner import Runner
+from pipelines.store import Store
+from pipelines.watching.following import Followed
+from pipelines.watching.metrics import STEPS, alerts, packages
+from pipelines.watching.telling import Telling
+from tests.cluster.monitoring import prometheus
+
+DEFINITION = """
+name: watched
+steps:
+  data: {job: dataset, source: {kind: digits}}
+  model:
+    job: train
+    data: data
+    model: {backbone: {kind: resnet, depth: 8, width: 4}}
+    epochs: 2
+    batch_size: 256
+  small: {job: compress, model: model, data: data, techniques: [{kind: quantize, scheme: float16}]}
+  verdict: {job: evaluate, models: [model, small], data: data}
+"""
+
+
+def heard(step: str, state: str, details: dict[str, Any]) -> None:
+    assert state not in ("failed", "skipped"), (step, details)
+
+
+SWEEP = """\
+  tried:
+    job: sweep
+    train: {data: data, model: {backbone: {kind: resnet, depth: 8, width: 4}}, epochs: 1, batch_size: 256}
+    space: {learning_rate: {kind: choice, values: [0.01, 0.02]}}
+    trials: 2
+"""
+
+
+def watched(root: Path, definition: str, left_out: tuple[Metric, ...]) -> None:
+    """Run a definition, watched by Prometheus, and ask for every metric but some as the dashboard would."""
+    prometheus.found()
+    (port,) = {node["MetricsExportPort"] for node in ray.nodes()}
+    (root / "prometheus.yaml").write_text(yaml.safe_dump(scrape([f"127.0.0.1:{port}"], every="1s")))
+    (root / "alerts.yaml").write_text(yaml.safe_dump(rules(alerts())))
+    (root / "watched.yaml").write_text(definition)
+    pipeline = load(root / "watched.yaml")
+    planned = plan(pipeline, Store(Folder.parse(str(root / "runs"))))
+    metrics = [metric for declared in packages().values() for metric in declared if metric not in left_out]
+    run = root.name
+    told = Followed(heard, [Telling(pipeline.name, run, len(planned))])
+    with prometheus.running(root / "prometheus.yaml", root / "data") as server, told:
+        outcome = Runner(pipeline, planned, Resources(3), told, {"versions": {}, "commit": ""}).run()
+        assert outcome.done, outcome.errors
+        for metric in metrics:
+            for expression in expressions(metric, {"definition": "watched", "step": ".*"}).values():
+                series = server.wait_for(expression)
+                assert series, expression
+                assert {tag for each in series for tag in each["metric"]} == set(metric.tags), expression
+        done = f'{STEPS.exported}{{run="{run}", state="done"}} == {len(planned)}'
+        assert server.wait_for(done), "the last states are told too"
+        states = server.ask(f'{STEPS.exported}{{run="{run}"}}')
+        found = {each["metric"]["state"]: float(each["value"][1]) for each in states}
+        assert found == {"waiting": 0, "running": 0, "done": len(planned)}
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("ray_cluster")
+def test_every_panel_of_what_a_run_emits_has_data(tmp_path: Path) -> None:
+    watched(tmp_path, DEFINITION, left_out=(TRIALS, *serving.METRICS))
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.usefixtures("ray_cluster")
+def test_every_panel_has_data_with_a_sweep(tmp_path: Path) -> None:
+    watched(tmp_path, DEFINITION + SWEEP, left_out=serving.METRICS)
