@@ -180,9 +180,11 @@ def _tuned(plan: Plan, book: Book, left: int, at_once: int) -> None:
     watched = Watched(
         goals.raised.get(goals.watched, goals.watched == "accuracy"), train.epochs, plan.space, train.seed
     )
-    one = plan.asked.resources()
+    one = train.strategy.train_resources()
     # A trial in a group only waits for it; Tune lets a trial hold little, but not nothing.
-    held = {"memory": 1} if plan.asked.nested else {"CPU": one.cpus, "GPU": one.gpus}
+    held = {"memory": 1} if plan.asked.nested else one.bundle()
+    if one.labels and not plan.asked.nested:
+        held = tune.PlacementGroupFactory([held], bundle_label_selector=[dict(one.labels)])
     place = plan.checkpoints.child("tune")
     if plan.scheduler.changes:  # Tune lets such a scheduler have no searcher: all trials begin at once, or take turns
         population = [asked for _ in range(left) if (asked := book.ask()) is not None]

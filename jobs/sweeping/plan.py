@@ -38,7 +38,7 @@ class Asked:
     @property
     def nested(self) -> bool:
         """Whether a trial trains in a group of processes of its own, not in the trial's process."""
-        return self.train.strategy.resources() != self.train.strategy.train_resources()
+        return len(self.train.strategy.processes()) > 1
 
     def resources(self) -> Resources:
         """Return what a trial holds."""

@@ -14,8 +14,9 @@ from tests.cluster.autoscaling.head import ROOT, growing_from_one
 
 LONGEST = 240  # seconds a run may take
 STORE = 200 * 2**20  # bytes of a node's object store
+HEAD = "ray.head.default"  # what the provider of fake nodes calls it
 TYPES: dict[str, dict[str, Any]] = {
-    "head": {"resources": {"CPU": 1}, "max_workers": 0},
+    HEAD: {"resources": {"CPU": 1}, "max_workers": 0},
     "cpu": {"resources": {"CPU": 2, "object_store_memory": STORE}, "max_workers": 2},
     "t4": {
         "resources": {"CPU": 1, "GPU": 1, "object_store_memory": STORE},
@@ -23,7 +24,7 @@ TYPES: dict[str, dict[str, Any]] = {
         "max_workers": 2,
     },
 }
-LIMIT = {"max_workers": 4, "head_node_type": "head"}
+LIMIT = {"max_workers": 4, "head_node_type": HEAD}
 GANG = {"kind": "data_parallel", "workers": 2, "gpus_per_worker": 1, "accelerator": "T4", "labels": {"market": "spot"}}
 
 

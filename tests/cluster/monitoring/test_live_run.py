@@ -35,6 +35,7 @@ steps:
     model: {backbone: {kind: resnet, depth: 8, width: 4}}
     epochs: 2
     batch_size: 256
+    strategy: HELD
   small: {job: compress, model: model, data: data, techniques: [{kind: quantize, scheme: float16}]}
   verdict: {job: evaluate, models: [model, small], data: data}
 """
@@ -47,7 +48,12 @@ def heard(step: str, state: str, details: dict[str, Any]) -> None:
 SWEEP = """\
   tried:
     job: sweep
-    train: {data: data, model: {backbone: {kind: resnet, depth: 8, width: 4}}, epochs: 1, batch_size: 256}
+    train:
+      data: data
+      model: {backbone: {kind: resnet, depth: 8, width: 4}}
+      epochs: 1
+      batch_size: 256
+      strategy: HELD
     space: {learning_rate: {kind: choice, values: [0.01, 0.02]}}
     trials: 2
 """
@@ -59,7 +65,10 @@ def watched(root: Path, definition: str, left_out: tuple[Metric, ...]) -> None:
     (port,) = {node["MetricsExportPort"] for node in ray.nodes()}
     (root / "prometheus.yaml").write_text(yaml.safe_dump(scrape([f"127.0.0.1:{port}"], every="1s")))
     (root / "alerts.yaml").write_text(yaml.safe_dump(rules(alerts())))
-    (root / "watched.yaml").write_text(definition)
+    # What every node is called is a label too: what asks for it runs there, and nowhere else.
+    node = ray.nodes()[0]["NodeID"]
+    held = f"{{kind: single, memory: 1048576, labels: {{ray.io/node-id: {node}}}}}"
+    (root / "watched.yaml").write_text(definition.replace("HELD", held))
     pipeline = load(root / "watched.yaml")
     planned = plan(pipeline, Store(Folder.parse(str(root / "runs"))))
     metrics = [metric for declared in packages().values() for metric in declared if metric not in left_out]
