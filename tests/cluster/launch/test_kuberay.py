@@ -12,8 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
-from cluster.errors import RequestError
-from cluster.folder import Folder
+from jobs.serving.building import Arguments
+from jobs.serving.controlling import BUILD, DEPLOYMENT
+from jobs.serving.plan import Plan
+from jobs.serving.writing import check
 from tests.cluster.launch.kuberay import SCHEMAS
 
 LAUNCH = Path(__file__).parents[3] / "cluster/launch"
@@ -101,12 +103,17 @@ def test_serve_takes_the_configuration_of_the_service() -> None:
 
     written = yaml.safe_load(read("rayservice.yaml")["spec"]["serveConfigV2"])
     (application,) = ServeDeploySchema.model_validate(written).applications
-    assert application.import_path == "jobs.serving.service:build"
-    assert set(written) == {"proxy_location", "http_options", "applications"}
+    assert application.import_path == BUILD
+    check(written)
 
 
-def test_what_the_service_names_asks_for_a_model(tmp_path: Path) -> None:
-    from jobs.serving.service import build
-
-    with pytest.raises(RequestError, match=r"has no artifact\.json"):
-        build({"model": str(Folder.parse(str(tmp_path)))})
+def test_the_service_says_what_replicas_read_and_has_a_key() -> None:
+    text = read("rayservice.yaml")["spec"]["serveConfigV2"]
+    filled = yaml.safe_load(text.replace("sha256: CHANGE-ME", f"sha256: {'a' * 64}").replace("CHANGE-ME", "changed"))
+    (application,) = filled["applications"]
+    (deployment,) = application["deployments"]
+    assert deployment["name"] == DEPLOYMENT
+    plan = Plan.model_validate(deployment["user_config"])
+    assert [asked.weight for asked in plan.versions] == [1.0]
+    assert len(plan.keys) == 1
+    Arguments.model_validate(application["args"])
