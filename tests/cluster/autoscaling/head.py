@@ -75,7 +75,7 @@ def ports(count: int) -> list[int]:
 
 @contextmanager
 def growing_from_one(
-    root: Path, types: Mapping[str, Any], idle_minutes: float = 5, cpus: int = 1, **limit: Any
+    root: Path, types: Mapping[str, Any], limit: Mapping[str, Any], idle_minutes: float = 5, cpus: int = 1
 ) -> Iterator[Head]:
     """Run the head, of `cpus`; nodes of `types` are added on this machine. Clients in this block have its token."""
     short = Path(tempfile.mkdtemp(prefix="ray-"))  # names of sockets have 107 characters at most

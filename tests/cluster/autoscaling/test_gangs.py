@@ -25,19 +25,28 @@ TYPES: dict[str, dict[str, Any]] = {
     },
 }
 LIMIT = {"max_workers": 4, "head_node_type": HEAD}
-GANG = {"kind": "data_parallel", "workers": 2, "gpus_per_worker": 1, "accelerator": "T4", "labels": {"market": "spot"}}
+GANG: dict[str, Any] = {
+    "kind": "data_parallel",
+    "workers": 2,
+    "gpus_per_worker": 1,
+    "accelerator": "T4",
+    "labels": {"market": "spot"},
+}
 
 
 def started(root: Path, name: str, address: str, strategy: dict[str, Any]) -> subprocess.Popen[str]:
     """Begin to run a definition of its own in a process of its own."""
-    step = {"job": "train", "data": "data", "model": {"backbone": {"kind": "resnet", "depth": 8, "width": 4}}}
+    step: dict[str, Any] = {
+        "job": "train",
+        "data": "data",
+        "model": {"backbone": {"kind": "resnet", "depth": 8, "width": 4}},
+    }
     step |= {"batch_size": 256, "epochs": 1, "strategy": strategy}
     steps = {"data": {"job": "dataset", "source": {"kind": "digits"}}, "model": step}
     file = root / f"{name}.yaml"
     file.write_text(yaml.safe_dump({"name": name, "prices": {"t4": 0.5}, "steps": steps}, sort_keys=False))
     words = [sys.executable, "-m", "pipelines", "run", str(file), "--store", str(root / "runs"), "--address", address]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(words, cwd=ROOT, text=True, **pipes)
+    return subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def ended(run: subprocess.Popen[str]) -> str:
@@ -54,7 +63,7 @@ def ended(run: subprocess.Popen[str]) -> str:
 
 @pytest.mark.cluster
 def test_a_gang_of_gpus_starts_its_nodes_at_once_trains_there_and_lets_them_go(tmp_path: Path) -> None:
-    with growing_from_one(tmp_path, TYPES, idle_minutes=0.05, **LIMIT) as head:
+    with growing_from_one(tmp_path, TYPES, LIMIT, idle_minutes=0.05) as head:
         said = ended(started(tmp_path, "team", head.address, GANG))
         assert "model  train epoch 1/1, " in said
         assert head.wait_until_gone() == ["+2 t4", "-2 t4"]
@@ -63,7 +72,7 @@ def test_a_gang_of_gpus_starts_its_nodes_at_once_trains_there_and_lets_them_go(t
 @pytest.mark.slow
 @pytest.mark.cluster
 def test_two_teams_whose_gangs_find_room_for_one_take_turns(tmp_path: Path) -> None:
-    with growing_from_one(tmp_path, TYPES, idle_minutes=0.05, cpus=2, **LIMIT) as head:
+    with growing_from_one(tmp_path, TYPES, LIMIT, idle_minutes=0.05, cpus=2) as head:
         runs = [started(tmp_path, name, head.address, GANG) for name in ("first", "second")]
         for said in [ended(run) for run in runs]:
             assert "model  train epoch 1/1, " in said
@@ -74,7 +83,7 @@ def test_two_teams_whose_gangs_find_room_for_one_take_turns(tmp_path: Path) -> N
 @pytest.mark.cluster
 def test_coordinator_servers_and_workers_are_asked_for_together(tmp_path: Path) -> None:
     gang = {"kind": "parameter_server", "workers": 2, "servers": 2, "cpus_per_server": 1, "gpus_per_worker": 1}
-    with growing_from_one(tmp_path, TYPES, idle_minutes=0.05, **LIMIT) as head:
+    with growing_from_one(tmp_path, TYPES, LIMIT, idle_minutes=0.05) as head:
         ended(started(tmp_path, "servers", head.address, gang))
         scaled = head.wait_until_gone()
         assert sorted(step for step in scaled if step.startswith("+")) == ["+1 cpu", "+2 t4"]

@@ -16,7 +16,7 @@ from tests.cluster.test_resources import LIMIT, TYPES
 @pytest.fixture(scope="module")
 def growing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the head of a cluster whose autoscaler may add nodes; yield its address."""
-    with growing_from_one(tmp_path_factory.mktemp("growing"), TYPES, **LIMIT) as head:
+    with growing_from_one(tmp_path_factory.mktemp("growing"), TYPES, LIMIT) as head:
         yield head.address
 
 
