@@ -13,7 +13,7 @@ from cluster.folder import Folder
 from cluster.metrics import Metric
 from cluster.monitoring.dashboard import expressions
 from cluster.monitoring.prometheus import rules, scrape
-from cluster.resources import Resources
+from cluster.session import capacity
 from jobs.serving.metrics import declared as serving
 from jobs.watching.metrics import TRIALS
 from pipelines.load import load
@@ -75,7 +75,7 @@ def watched(root: Path, definition: str, left_out: tuple[Metric, ...]) -> None:
     run = root.name
     told = Followed(heard, [Telling(pipeline.name, run, len(planned))])
     with prometheus.running(root / "prometheus.yaml", root / "data") as server, told:
-        outcome = Runner(pipeline, planned, Resources(3), told, {"versions": {}, "commit": ""}).run()
+        outcome = Runner(pipeline, planned, capacity("local"), told, {"versions": {}, "commit": ""}).run()
         assert outcome.done, outcome.errors
         for metric in metrics:
             for expression in expressions(metric, {"definition": "watched", "step": ".*"}).values():
