@@ -1,1 +1,1 @@
-"""Commands about what there is: data to begin with, what a store holds, two results side by side, a report's page."""
+"""Commands about what there is: data to begin with, what a store holds, results side by side, a page, metrics."""
