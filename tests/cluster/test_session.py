@@ -10,7 +10,7 @@ import pytest
 
 from cluster.errors import ClusterError
 from cluster.resources import Capacity, Nodes, Resources
-from cluster.session import address_of, capacity, connect, cpus_here, gpus_here
+from cluster.session import address_of, capacity, connect, cpus_here, gpus_here, memory_here
 
 ALLOWED = len(os.sched_getaffinity(0))
 
@@ -49,7 +49,7 @@ def test_the_cpus_are_those_this_process_may_use(tmp_path: Path, quota: str, cpu
 def test_without_control_groups_the_affinity_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpus_here(tmp_path) == ALLOWED
     monkeypatch.delitem(sys.modules, "ray", raising=False)  # as in a process that has not connected to a cluster
-    assert capacity(None) == Capacity.of([Nodes(Resources(cpus_here(), gpus_here()), 1)])
+    assert capacity(None) == Capacity.of([Nodes(Resources(cpus_here(), gpus_here(), memory_here()), 1)])
 
 
 @pytest.mark.parametrize(
