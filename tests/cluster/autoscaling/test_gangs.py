@@ -61,6 +61,37 @@ def ended(run: subprocess.Popen[str]) -> str:
     return said
 
 
+ASKING = """
+import sys
+import ray
+from cluster.gang import Gang, Member, Role
+from cluster.growth import asked_ahead
+from cluster.resources import Resources
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR", namespace="team")
+worker = Resources(1, 1, labels=(("market", "spot"), ("ray.io/accelerator-type", "T4")))
+server = Resources(2)
+with asked_ahead("gang", [worker, worker, server]):
+    gang = Gang.start("gang", {"worker": Role(2, worker), "server": Role(1, server)}, Member)
+    nodes = {node["NodeID"]: node["Labels"]["ray.io/node-group"] for node in ray.nodes()}
+    for (role, rank), node in sorted(gang._nodes.items()):
+        print(role, rank, nodes[node])
+    gang.stop()
+"""
+
+
+@pytest.mark.cluster
+def test_a_gang_of_several_sizes_is_asked_for_at_once_and_its_nodes_go(tmp_path: Path) -> None:
+    with growing_from_one(tmp_path, TYPES, LIMIT, idle_minutes=0.05) as head:
+        words = [sys.executable, "-c", ASKING, head.address]
+        found = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST)
+        assert found.stdout.splitlines() == ["server 0 cpu", "worker 0 t4", "worker 1 t4"], found.stderr
+        scaled = head.wait_until_gone()
+        added = [step for step in scaled if step.startswith("+")]
+        assert sorted(added) == ["+1 cpu", "+2 t4"]
+        assert scaled[: len(added)] == added
+
+
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_a_gang_of_gpus_starts_its_nodes_at_once_trains_there_and_lets_them_go(tmp_path: Path) -> None:
     with growing_from_one(tmp_path, TYPES, LIMIT, idle_minutes=0.05) as head:
