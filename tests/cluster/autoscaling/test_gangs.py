@@ -72,7 +72,7 @@ worker = Resources(1, 1, labels=(("market", "spot"), ("ray.io/accelerator-type",
 server = Resources(2)
 with asked_ahead("gang", [worker, worker, server]):
     gang = Gang.start("gang", {"worker": Role(2, worker), "server": Role(1, server)}, Member)
-    nodes = {node["NodeID"]: node["Labels"]["ray.io/node-group"] for node in ray.nodes()}
+    nodes = {node["NodeID"]: node["Labels"].get("ray.io/node-group") for node in ray.nodes()}
     for (role, rank), node in sorted(gang._nodes.items()):
         print(role, rank, nodes[node])
     gang.stop()
