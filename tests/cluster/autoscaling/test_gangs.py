@@ -17,7 +17,11 @@ STORE = 200 * 2**20  # bytes of a node's object store
 HEAD = "ray.head.default"  # what the provider of fake nodes calls it
 TYPES: dict[str, dict[str, Any]] = {
     HEAD: {"resources": {"CPU": 1}, "max_workers": 0},
-    "cpu": {"resources": {"CPU": 2, "object_store_memory": STORE}, "max_workers": 2},
+    "cpu": {
+        "resources": {"CPU": 2, "object_store_memory": STORE},
+        "labels": {"market": "on-demand"},
+        "max_workers": 2,
+    },
     "t4": {
         "resources": {"CPU": 1, "GPU": 1, "object_store_memory": STORE},
         "labels": {"ray.io/accelerator-type": "T4", "market": "spot"},
@@ -72,7 +76,7 @@ worker = Resources(1, 1, labels=(("market", "spot"), ("ray.io/accelerator-type",
 server = Resources(2)
 with asked_ahead("gang", [worker, worker, server]):
     gang = Gang.start("gang", {"worker": Role(2, worker), "server": Role(1, server)}, Member)
-    nodes = {node["NodeID"]: node["Labels"].get("ray.io/node-group") for node in ray.nodes()}
+    nodes = {node["NodeID"]: node["Labels"].get("market") for node in ray.nodes()}
     for (role, rank), node in sorted(gang._nodes.items()):
         print(role, rank, nodes[node])
     gang.stop()
@@ -84,7 +88,7 @@ def test_a_gang_of_several_sizes_is_asked_for_at_once_and_its_nodes_go(tmp_path:
     with growing_from_one(tmp_path, TYPES, LIMIT, idle_minutes=0.05) as head:
         words = [sys.executable, "-c", ASKING, head.address]
         found = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST)
-        assert found.stdout.splitlines() == ["server 0 cpu", "worker 0 t4", "worker 1 t4"], found.stderr
+        assert found.stdout.splitlines() == ["server 0 on-demand", "worker 0 spot", "worker 1 spot"], found.stderr
         scaled = head.wait_until_gone()
         added = [step for step in scaled if step.startswith("+")]
         assert sorted(added) == ["+1 cpu", "+2 t4"]
