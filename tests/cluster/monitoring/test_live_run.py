@@ -15,7 +15,7 @@ from cluster.monitoring.dashboard import expressions
 from cluster.monitoring.prometheus import rules, scrape
 from cluster.session import capacity
 from jobs.serving.metrics import declared as serving
-from jobs.watching.metrics import TRIALS
+from jobs.watching.metrics import JUDGED, RATIO, TRIALS
 from pipelines.load import load
 from pipelines.plan import plan
 from pipelines.runner import Runner
@@ -36,8 +36,6 @@ steps:
     epochs: 2
     batch_size: 256
     strategy: HELD
-  small: {job: compress, model: model, data: data, techniques: [{kind: quantize, scheme: float16}]}
-  verdict: {job: evaluate, models: [model, small], data: data}
 """
 
 
@@ -45,7 +43,9 @@ def heard(step: str, state: str, details: dict[str, Any]) -> None:
     assert state not in ("failed", "skipped"), (step, details)
 
 
-SWEEP = """\
+MORE = """\
+  small: {job: compress, model: model, data: data, techniques: [{kind: quantize, scheme: float16}]}
+  verdict: {job: evaluate, models: [model, small], data: data}
   tried:
     job: sweep
     train:
@@ -91,12 +91,12 @@ def watched(root: Path, definition: str, left_out: tuple[Metric, ...]) -> None:
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("ray_cluster")
-def test_every_panel_of_what_a_run_emits_has_data(tmp_path: Path) -> None:
-    watched(tmp_path, DEFINITION, left_out=(TRIALS, *serving.METRICS))
+def test_every_panel_of_what_a_training_emits_has_data(tmp_path: Path) -> None:
+    watched(tmp_path, DEFINITION, left_out=(TRIALS, RATIO, JUDGED, *serving.METRICS))
 
 
 @pytest.mark.slow
 @pytest.mark.cluster
 @pytest.mark.usefixtures("ray_cluster")
-def test_every_panel_has_data_with_a_sweep(tmp_path: Path) -> None:
-    watched(tmp_path, DEFINITION + SWEEP, left_out=serving.METRICS)
+def test_every_panel_has_data_with_compression_judgement_and_a_sweep(tmp_path: Path) -> None:
+    watched(tmp_path, DEFINITION + MORE, left_out=serving.METRICS)
