@@ -14,7 +14,7 @@ from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.artifacts import SERVABLE, UNSERVABLE, Endpoint, Model, Report
 from jobs.job import Inputs, Job, Output
-from jobs.serving.canary import Canary
+from jobs.serving.canary import Canary, Shadow
 from jobs.serving.keys import HashedKey, Key
 from jobs.serving.limits import Limits
 from jobs.serving.scale import Scale
@@ -54,6 +54,11 @@ class Deploy(Job):
     ] = []
     keys_file: Annotated[str | None, INCIDENTAL, Field(description="File of hashed keys, a line each")] = None
     limits: Annotated[Limits, INCIDENTAL, Field(description="What requests may ask for")] = Limits()
+    shadow: Annotated[
+        Shadow | None,
+        INCIDENTAL,
+        Field(description="How a new version is first asked what the old one answered; none: it is not"),
+    ] = None
     canary: Annotated[
         Canary | None, INCIDENTAL, Field(description="How a new version gets its requests; none: all at once")
     ] = None
@@ -126,6 +131,7 @@ class Deploy(Job):
             grpc_port=self.grpc_port,
             keys=self._keys(),
             limits=self.limits,
+            shadow=self.shadow,
             canary=self.canary,
             slower=self.slower,
             golden_ms=self.golden_ms,

@@ -12,7 +12,7 @@ from cluster.errors import StepError
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.runtime.classifier import Classifier, Raw, as_json, golden_rows
-from jobs.serving.canary import Canary
+from jobs.serving.canary import Canary, Shadow
 from jobs.serving.controlling import Control
 from jobs.serving.haproxy.front import proxy_in_use
 from jobs.serving.keys import HashedKey, new_key
@@ -38,6 +38,7 @@ class Place(Spec):
     grpc_port: int | None = None
     keys: list[HashedKey] = []
     limits: Limits = Limits()
+    shadow: Shadow | None = None
     canary: Canary | None = None
     slower: float = 2.0  # times the golden rows may take, compared with the version that answers
     golden_ms: float | None = None

@@ -46,11 +46,18 @@ def asked_of(folder: Folder, model: Model, reject_below: float | None = None) ->
     )
 
 
+class Shadowing(Spec):
+    """Which version is asked what another one answered, and of which share of the requests."""
+
+    version: str
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
 class Event(Spec):
     """What was done with a version, when, and why."""
 
     at: str
-    what: str  # deployed, canary, promoted, rolled back, refused
+    what: str  # deployed, shadow, canary, promoted, rolled back, refused
     version: str
     reason: str = ""
     facts: dict[str, Any] = {}
@@ -65,6 +72,7 @@ class Plan(Spec):
     model: str
     versions: list[Asked] = []
     proven: str = ""
+    shadow: Shadowing | None = None
     limits: Limits = Limits()
     keys: list[HashedKey] = []
     threads: int = 1
@@ -85,8 +93,8 @@ class Plan(Spec):
         return self.model_copy(update={"versions": versions})
 
     def proving(self, version: str) -> Plan:
-        """Return the plan in which one version is proven and answers everything."""
-        return self.weighing({version: 1.0}).model_copy(update={"proven": version})
+        """Return the plan in which one version is proven and answers everything, without a shadow."""
+        return self.weighing({version: 1.0}).model_copy(update={"proven": version, "shadow": None})
 
     def holding(self, asked: Asked) -> Plan:
         """Return the plan with one more version, in place of one of the same name."""

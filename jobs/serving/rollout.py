@@ -1,4 +1,4 @@
-"""Brings a version to all requests, or back to none: its gate, its canary, its promotion, each with its reason."""
+"""Brings a version to all requests, or back to none: gate, shadow, canary, promotion, each with its reason."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import EspalierError, StepError
-from jobs.serving.canary import Canary, Decision, counted, decide
+from jobs.serving.canary import Canary, Counted, Decision, Shadow, Stage, counted, decide
 from jobs.serving.controlling import REPLY_S, Control
 from jobs.serving.keys import HashedKey
-from jobs.serving.plan import Asked, Event, Plan
+from jobs.serving.plan import Asked, Event, Plan, Shadowing
 
 if TYPE_CHECKING:
     from jobs.serving.application import Place
@@ -67,8 +67,11 @@ def replace(control: Control, place: Place, candidate: Candidate, tell: Tell, ke
     tell({"candidate": candidate.asked.version, "golden_ms": round(seconds * 1000, 3)})
     control.tell_all("load", candidate.asked.model_dump(mode="json"))
     plan = plan.holding(serving).holding(candidate.asked)
+    trial = Trial(control, candidate, serving, tell)
+    if place.shadow is not None:
+        plan = trial.shadowed(place.shadow, plan)
     if place.canary is not None:
-        plan = _stages(control, place.canary, plan, candidate, serving, tell)
+        plan = trial.stages(place.canary, plan)
     asked = candidate.asked
     plan = plan.model_copy(update={"versions": [serving, asked]}).proving(asked.version)
     steer(control, plan.noting(event("promoted", asked, f"in place of {serving.version}")))
@@ -121,48 +124,74 @@ def _reply(response: Any, asked: Asked) -> Any:
         raise StepError(asked.version, f"ended the process that loaded it ({type(error).__name__})") from None
 
 
-def _stages(control: Control, canary: Canary, plan: Plan, candidate: Candidate, serving: Asked, tell: Tell) -> Plan:
-    """Take a candidate through its stages; StepError once it is rolled back."""
-    version = candidate.asked.version
-    for share in canary.shares:
-        plan = plan.weighing({serving.version: 1.0 - share, version: share})
-        plan = plan.noting(event("canary", candidate.asked, f"{share:.0%} of requests"))
-        steer(control, plan)
-        tell({"canary": version, "share": share})
+@dataclass(frozen=True)
+class Trial:
+    """Takes a candidate through stages beside the version that answers; StepError once it is rolled back."""
+
+    control: Control
+    candidate: Candidate
+    serving: Asked
+    tell: Tell
+
+    def shadowed(self, shadow: Shadow, plan: Plan) -> Plan:
+        """Have the candidate asked what the other one answers; return the plan with what came of it."""
+        asked = self.candidate.asked
+        plan = plan.model_copy(update={"shadow": Shadowing(version=asked.version, share=shadow.share)})
+        plan = plan.noting(event("shadow", asked, f"copies of {shadow.share:.0%} of requests"))
+        self.tell({"shadow": asked.version, "share": shadow.share})
+        reason, facts = self._stage(shadow, plan, "in the shadow")
+        self.tell({"shadowed": asked.version, **facts["candidate"]})
+        return plan.model_copy(update={"shadow": None}).noting(event("shadowed", asked, reason, facts))
+
+    def stages(self, canary: Canary, plan: Plan) -> Plan:
+        """Have the candidate answer more and more requests."""
+        asked = self.candidate.asked
+        for share in canary.shares:
+            plan = plan.weighing({self.serving.version: 1.0 - share, asked.version: share})
+            plan = plan.noting(event("canary", asked, f"{share:.0%} of requests"))
+            self.tell({"canary": asked.version, "share": share})
+            self._stage(canary, plan, f"at {share:.0%} of requests")
+        return plan
+
+    def _stage(self, stage: Stage, plan: Plan, where: str) -> tuple[str, dict[str, Any]]:
+        """Follow the plan until the stage is over; return why it is, and what was counted."""
+        steer(self.control, plan)
         try:
-            decision = _watched(control, canary, candidate, serving)
+            decision, facts = self._watched(stage)
         except BaseException as error:
-            decision = Decision("roll back", f"the deployment was interrupted ({type(error).__name__})")
-            _back(control, plan, candidate, serving, decision)
+            self._back(plan, f"the deployment was interrupted ({type(error).__name__})", {})
             raise
         if decision.what == "roll back":
-            _back(control, plan, candidate, serving, decision)
-            raise StepError(version, f"was rolled back at {share:.0%} of requests: {decision.reason}")
-    return plan
+            self._back(plan, decision.reason, facts)
+            raise StepError(self.candidate.asked.version, f"was rolled back {where}: {decision.reason}")
+        return decision.reason, facts
 
+    def _watched(self, stage: Stage) -> tuple[Decision, dict[str, Any]]:
+        """Look at a stage until it is decided; return what was counted, too."""
+        version, begun = self.candidate.asked.version, time.monotonic()
+        before, before_other = self._counted(None, None)[1:]
+        for tried in self.control.tell_all("tried", version):
+            if reason := self.candidate.wrong(tried):
+                return Decision("roll back", reason), {}
+        while True:
+            tripped, ours, other = self._counted(before, before_other)
+            decision = decide(stage, time.monotonic() - begun, ours, other, tripped)
+            if decision.what != "wait":
+                return decision, {"candidate": ours.facts(), "other": other.facts()}
+            time.sleep(LOOK_S)
 
-def _watched(control: Control, canary: Canary, candidate: Candidate, serving: Asked) -> Decision:
-    """Look at a stage until it is decided."""
-    version, begun = candidate.asked.version, time.monotonic()
-    states = control.tell_all("state")
-    before, before_other = counted(states, version), counted(states, serving.version)
-    for tried in control.tell_all("tried", version):
-        if reason := candidate.wrong(tried):
-            return Decision("roll back", reason)
-    while True:
-        states = control.tell_all("state")
+    def _counted(self, before: Counted | None, before_other: Counted | None) -> tuple[list[str], Counted, Counted]:
+        """Return why the candidate was put out of use, and how it and the other did since before."""
+        states, version = self.control.tell_all("state"), self.candidate.asked.version
         tripped = [state["tripped"][version] for state in states if version in state["tripped"]]
-        ours, other = counted(states, version, before), counted(states, serving.version, before_other)
-        decision = decide(canary, time.monotonic() - begun, ours, other, tripped)
-        if decision.what != "wait":
-            return decision
-        time.sleep(LOOK_S)
+        other = counted(states, self.serving.version, before_other)
+        return tripped, counted(states, version, before), other
 
-
-def _back(control: Control, plan: Plan, candidate: Candidate, serving: Asked, decision: Decision) -> None:
-    others = [one for one in plan.versions if one.version != candidate.asked.version]
-    plan = plan.model_copy(update={"versions": others}).proving(serving.version)
-    steer(control, plan.noting(event("rolled back", candidate.asked, decision.reason)))
+    def _back(self, plan: Plan, reason: str, facts: dict[str, Any]) -> None:
+        asked = self.candidate.asked
+        others = [one for one in plan.versions if one.version != asked.version]
+        plan = plan.model_copy(update={"versions": others}).proving(self.serving.version)
+        steer(self.control, plan.noting(event("rolled back", asked, reason, facts)))
 
 
 def roll_back(application: str, reason: str, tell: Tell) -> None:
@@ -185,9 +214,10 @@ def steer(control: Control, plan: Plan) -> None:
     control.tell_all("steer", plan.model_dump(mode="json"))
 
 
-def event(what: str, asked: Asked, reason: str) -> Event:
+def event(what: str, asked: Asked, reason: str, facts: dict[str, Any] | None = None) -> Event:
     """Return what was done now."""
-    return Event(at=datetime.now(UTC).isoformat(timespec="seconds"), what=what, version=asked.version, reason=reason)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Event(at=at, what=what, version=asked.version, reason=reason, facts=facts or {})
 
 
 def _keys(place: Place, key: HashedKey) -> list[HashedKey]:

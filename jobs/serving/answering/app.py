@@ -16,7 +16,7 @@ from jobs.serving.answering.guard import Guard
 from jobs.serving.answering.messages import Receive, Request, Response, Scope, Send, as_json, refusal, respond
 from jobs.serving.answering.observing import Observer, Seen
 from jobs.serving.answering.openapi import document, page
-from jobs.serving.answering.tensors import infer
+from jobs.serving.answering.tensors import infer, labels
 from jobs.serving.page import FILES, piece
 from jobs.serving.refused import Refused
 from jobs.serving.versions.roster import Roster
@@ -141,7 +141,7 @@ async def _classify(app: App, request: Request) -> Response:
     def ask(version: Version) -> Awaitable[list[dict[str, Any]]]:
         return classify.answer(version, question, app.predicted)
 
-    version, predictions = await app.roster.answered("", ask)
+    version, predictions = await app.roster.answered("", ask, classify.labels)
     request.version = version.name
     return as_json({"model": app.roster.plan.model, "version": version.name, "predictions": predictions})
 
@@ -150,7 +150,7 @@ async def _infer(app: App, request: Request) -> Response:
     body = await request.body(app.guard)
     wanted = open_inference.read(body, request.header(open_inference.HEADER), app.guard.limits)
     version, outputs = await app.roster.answered(
-        request.version, lambda version: infer(version, wanted.asked, app.predicted)
+        request.version, lambda version: infer(version, wanted.asked, app.predicted), labels
     )
     request.version, request.rows = version.name, len(next(iter(outputs.values())))
     return open_inference.written(app.roster.plan.model, version, wanted, outputs)

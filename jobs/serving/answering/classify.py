@@ -77,6 +77,11 @@ def _item(fields: Any) -> Raw | Refused:
         return Refused(422, "the image is not in base64")
 
 
+def labels(version: Version, answers: list[dict[str, Any]]) -> list[Any]:
+    """Return the label of each answer; what is no answer has none."""
+    return [one.get("label", one.get("error")) for one in answers]
+
+
 async def answer(version: Version, question: Question, told: Any) -> list[dict[str, Any]]:
     """Return for each item its label, probability and top labels, or of many, `error` for what is wrong with one.
 

@@ -166,6 +166,12 @@ async def infer(version: Version, asked: Inference, told: Any) -> dict[str, NDAr
     return outputs
 
 
+def labels(version: Version, outputs: dict[str, NDArray[Any]]) -> list[Any]:
+    """Return the label of each row, whichever outputs were asked for."""
+    found = outputs["label"] if "label" in outputs else _labels(version, outputs["probabilities"])
+    return list(found)
+
+
 def _labels(version: Version, probabilities: NDArray[Any]) -> NDArray[Any]:
     labels = [version.classifier.answer(row, 1)["label"] or "" for row in probabilities]
     return _objects([label.encode("utf-8", "replace") for label in labels])

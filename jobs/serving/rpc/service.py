@@ -20,7 +20,7 @@ import numpy as np
 from jobs.serving.answering import open_inference
 from jobs.serving.answering.app import App
 from jobs.serving.answering.observing import Seen
-from jobs.serving.answering.tensors import Inference, from_raw, from_values, infer, packed
+from jobs.serving.answering.tensors import Inference, from_raw, from_values, infer, labels, packed
 from jobs.serving.refused import Refused
 from jobs.serving.rpc.protocol import METHODS, SERVICE, messages
 
@@ -170,7 +170,7 @@ class Service:
         self._named(request.model_name)
         asked = self._read(request)
         version, outputs = await self.app.roster.answered(
-            request.model_version, lambda version: infer(version, asked, self.app.predicted)
+            request.model_version, lambda version: infer(version, asked, self.app.predicted), labels
         )
         seen["version"], seen["rows"] = version.name, len(next(iter(outputs.values())))
         response = self._messages["ModelInferResponse"](

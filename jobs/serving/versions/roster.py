@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,8 +22,11 @@ from jobs.serving.refused import Refused
 from jobs.serving.versions.version import Version
 
 KEPT = 2_000  # latencies of each version
+COPIES = 4  # of requests in the hands of a shadow; those that come meanwhile are not copied
 FUSE_ERRORS = 3  # of a version that does not answer most requests, until it answers none
+log = logging.getLogger("ray.serve")
 T = TypeVar("T")
+Labels = Callable[[Version, T], list[Any]]  # of what a version answered, by which versions are compared
 
 
 @dataclass
@@ -30,13 +36,15 @@ class Tally:
     requests: int = 0
     errors: int = 0
     last_error: str = ""
+    compared: int = 0  # rows, as a shadow
+    differ: int = 0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def facts(self) -> dict[str, Any]:
         """Return the counts and the percentiles in milliseconds; None of no requests."""
         found = np.array(self.seconds) * 1000
         p50, p99 = (float(np.percentile(found, q)) if len(found) else None for q in (50, 99))
-        counts = {"requests": self.requests, "errors": self.errors, "last_error": self.last_error}
+        counts = {name: getattr(self, name) for name in ("requests", "errors", "last_error", "compared", "differ")}
         return {**counts, "p50_ms": p50, "p99_ms": p99, "latest_ms": [round(float(ms), 4) for ms in found[-500:]]}
 
 
@@ -49,6 +57,7 @@ class Roster:
         self.tallies: dict[str, Tally] = {}
         self.tripped: dict[str, str] = {}
         self._observers = observers
+        self._copies: set[asyncio.Task[None]] = set()
 
     def load(self, plan: Plan) -> None:
         """Load every version of `plan` that is not there yet. It blocks; nothing that answers changes."""
@@ -94,11 +103,19 @@ class Roster:
         asked = self.plan.asked(version)
         return 0.0 if asked is None or version in self.tripped else asked.weight
 
-    async def answered(self, named: str, ask: Callable[[Version], Awaitable[T]]) -> tuple[Version, T]:
-        """Return what `ask` made of a version, and the version: where a candidate fails, the other one is asked."""
+    async def answered(
+        self, named: str, ask: Callable[[Version], Awaitable[T]], labels: Labels[T]
+    ) -> tuple[Version, T]:
+        """Return what `ask` made of a version, and the version: where a candidate fails, the other one is asked.
+
+        A shadow, where there is one, is asked the same once the answer is on its way.
+        """
         version = self.chosen(named)
         try:
-            return version, await self._counted(version, ask)
+            result = await self._counted(version, ask)
+            if self.plan.shadow is not None and not named:
+                self._copy(version, ask, labels, result)
+            return version, result
         except (Refused, BadRow):
             raise
         except Exception:
@@ -123,6 +140,36 @@ class Roster:
             raise
         tally.seconds.append(time.perf_counter() - begun)
         return result
+
+    def _copy(self, version: Version, ask: Callable[[Version], Awaitable[T]], labels: Labels[T], result: T) -> None:
+        shadow = self.plan.shadow
+        held = None if shadow is None or shadow.version in self.tripped else self.versions.get(shadow.version)
+        if shadow is None or held is None or held is version or len(self._copies) >= COPIES:
+            return
+        if random.random() < shadow.share:
+            task = asyncio.create_task(self._compared(held, ask, labels, labels(version, result)))
+            self._copies.add(task)
+            task.add_done_callback(self._copies.discard)
+
+    async def _compared(
+        self, shadow: Version, ask: Callable[[Version], Awaitable[T]], labels: Labels[T], wanted: list[Any]
+    ) -> None:
+        """Ask a shadow, and count of how many rows it says another label; what it refuses is another, too."""
+
+        async def in_time(version: Version) -> T:
+            async with asyncio.timeout(self.plan.limits.seconds):
+                return await ask(version)
+
+        tally = self.tallies.setdefault(shadow.name, Tally())
+        try:
+            found = labels(shadow, await self._counted(shadow, in_time))
+        except (Refused, BadRow):
+            found = []
+        except Exception:
+            log.exception("version %s failed in the shadow", shadow.name)
+            return
+        tally.compared += len(wanted)
+        tally.differ += sum(one != other for one, other in zip_longest(wanted, found))
 
     def _fuse(self, version: Version, tally: Tally) -> None:
         serving = self.plan.serving()

@@ -10,7 +10,8 @@ import pytest
 
 from cluster.folder import Folder
 from jobs.runtime.classifier import golden_rows
-from jobs.serving.canary import Canary, Counted, Decision, counted, decide
+from jobs.serving.canary import Canary, Counted, Decision, Shadow, counted, decide
+from jobs.serving.plan import Shadowing
 from tests.jobs.serving.conftest import app_of, asked, asking
 
 CANARY = Canary(seconds=10, requests=50, error_share=0.02, slower=2.0)
@@ -38,13 +39,22 @@ def test_a_candidate_is_judged_by_what_was_counted(
     assert decide(CANARY, elapsed, candidate, Counted(500, 0, QUICK), tripped) == wanted
 
 
+def test_a_shadow_is_judged_by_its_labels_too() -> None:
+    shadow, other = Shadow(seconds=10, requests=50, differ_share=0.1), Counted(500, 0, QUICK)
+    reason = "11 of 100 rows got another label than the other's"
+    assert decide(shadow, 11, Counted(100, 0, QUICK, 100, 10), other) == Decision("go on", "100 requests in 11 s")
+    assert decide(shadow, 1, Counted(100, 0, QUICK, 100, 11), other) == Decision("roll back", reason)
+    assert decide(shadow, 1, Counted(40, 0, QUICK, 40, 40), other) == Decision("wait")
+    assert decide(shadow, 1, Counted(100, 2, QUICK, 98, 0), other).reason == "2 of 100 requests failed"
+
+
 def test_what_counts_is_what_came_since_the_stage_began() -> None:
     def states(requests: int, errors: int, latest: list[float]) -> list[dict[str, Any]]:
-        tally = {"requests": requests, "errors": errors, "latest_ms": latest}
+        tally = {"requests": requests, "errors": errors, "latest_ms": latest, "compared": requests, "differ": 1}
         return [{"versions": {"new": tally}}, {"versions": {}}]
 
     before = counted(states(2, 1, [5.0]), "new")
-    assert counted(states(5, 1, [5.0, 1.0, 2.0, 3.0]), "new", before) == Counted(3, 0, [1.0, 2.0, 3.0])
+    assert counted(states(5, 1, [5.0, 1.0, 2.0, 3.0]), "new", before) == Counted(3, 0, [1.0, 2.0, 3.0], 3, 0)
     assert counted(states(2, 1, [5.0]), "new", before) == Counted(0, 0, [])
 
 
@@ -70,6 +80,63 @@ def test_a_candidate_that_fails_is_put_out_of_use_and_no_request_notices(model: 
     assert facts["versions"][new.version]["errors"] == 3
     assert facts["versions"][new.version]["last_error"] == "RuntimeError: it is bad under load"
     assert facts["shares"] == {old.version: 0.6, new.version: 0.0}
+
+
+@pytest.mark.training
+def test_a_shadow_is_asked_what_another_answered_and_nothing_of_it_is_returned(model: Folder, newer: Folder) -> None:
+    old, new = asked(model), asked(newer, 0.0)
+    app = app_of(old, new)
+    app.roster.plan = app.roster.plan.model_copy(update={"shadow": Shadowing(version=new.version, share=1.0)})
+    rows = [row for row in golden_rows(model.path) if isinstance(row, bytes)]
+    versions = app.roster.versions
+    said = {name: [one.classifier.classify([row])[0]["label"] for row in rows] for name, one in versions.items()}
+    differ = sum(a != b for a, b in zip(said[old.version], said[new.version], strict=True))
+    assert differ > 0
+
+    async def many() -> list[Any]:
+        answers = []
+        for row in rows:
+            answers.append(await asking(app, "POST", "/v1/classify", row, "image/png"))
+            await asyncio.gather(*app.roster._copies)
+        answers.append(await asking(app, "GET", f"/v2/models/digits/versions/{new.version}/ready"))
+        return [(one.status, one.json.get("version"), one.json.get("predictions")) for one in answers[:-1]]
+
+    answers = asyncio.run(many())
+    assert [(status, version) for status, version, _ in answers] == [(200, old.version)] * len(rows)
+    assert [one[0]["label"] for _, _, one in answers] == said[old.version]
+    facts = app.roster.facts()["versions"]
+    found = {name: facts[new.version][name] for name in ("requests", "errors", "compared", "differ")}
+    assert found == {"requests": len(rows), "errors": 0, "compared": len(rows), "differ": differ}
+    assert facts[old.version]["compared"] == 0
+
+
+@pytest.mark.training
+def test_a_shadow_that_fails_is_asked_no_more(model: Folder, newer: Folder) -> None:
+    app = app_of(asked(model), asked(newer, 0.0))
+    shadow = asked(newer).version
+    app.roster.plan = app.roster.plan.proving(asked(model).version)
+    app.roster.plan = app.roster.plan.model_copy(update={"shadow": Shadowing(version=shadow, share=1.0)})
+
+    async def fails(rows: Any) -> Any:
+        raise RuntimeError("it is bad under load")
+
+    app.roster.versions[shadow].lane.logits = fails  # type: ignore[method-assign]
+
+    row = golden_rows(model.path)[0]
+    assert isinstance(row, bytes)
+
+    async def many() -> list[int]:
+        statuses = []
+        for _ in range(10):
+            for body in (b"no image", row):
+                statuses.append((await asking(app, "POST", "/v1/classify", body, "image/png")).status)
+            await asyncio.gather(*app.roster._copies)
+        return statuses
+
+    assert asyncio.run(many()) == [422, 200] * 10
+    facts = app.roster.facts()
+    assert facts["versions"][shadow]["errors"] == facts["versions"][shadow]["requests"] == 3
+    assert facts["tripped"] == {shadow: "3 of 3 requests failed"}
 
 
 @pytest.mark.training

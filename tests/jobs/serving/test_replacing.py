@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,9 @@ from cluster.work import run_remote
 from jobs.artifacts import Model
 from jobs.kinds.deploy import Deploy
 from jobs.runtime.classifier import Classifier, golden_rows
-from jobs.serving.canary import Canary
-from tests.jobs.serving.conftest import asked
+from jobs.serving.canary import Canary, Shadow
+from jobs.serving.plan import Event
+from tests.jobs.serving.conftest import asked, trained
 
 pytestmark = pytest.mark.cluster
 CANARY = Canary(shares=[0.3], seconds=0.5, requests=5, slower=50.0)
@@ -89,16 +92,21 @@ def offline(model: Folder) -> list[Any]:
     return [classifier.classify([row]) for row in golden_rows(model.path)]
 
 
-def told(application: str, tell: Any) -> list[tuple[str, str, str]]:
-    """Return what the replicas say was done with which version, and why."""
+def told(application: str, tell: Any) -> list[Event]:
+    """Return what the replicas say was done."""
     from jobs.serving.controlling import Control
 
-    return [(event.what, event.version, event.reason) for event in Control(application).plan().history]
+    return Control(application).plan().history
+
+
+def happened() -> list[Event]:
+    found: list[Event] = run_remote(told, "turned", resources=Resources(), tell=lambda event: None)
+    return found
 
 
 def history() -> list[tuple[str, str, str]]:
-    found: list[tuple[str, str, str]] = run_remote(told, "turned", resources=Resources(), tell=lambda event: None)
-    return found
+    """Return what was done with which version, and why."""
+    return [(event.what, event.version, event.reason) for event in happened()]
 
 
 def test_versions_are_replaced_under_load_without_a_failed_request(
@@ -147,6 +155,50 @@ def rolled_back(to: str) -> None:
     heard: list[dict[str, Any]] = []
     run_remote(roll_back, "turned", "labels of sevens", resources=Resources(), tell=heard.append)
     assert heard[0]["serving"] == to
+
+
+@pytest.fixture(scope="module")
+def heavier(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Return the folder of a model that takes many times as long: too long where requests wait for one another."""
+    return trained(digits, tmp_path_factory.mktemp("heavier"), width=96)
+
+
+def test_a_candidate_that_says_other_labels_is_rolled_back_before_it_answers_anybody(
+    url: str, model: Folder, newer: Folder
+) -> None:
+    rows = [row for row in golden_rows(model.path) if isinstance(row, bytes)]
+    shadow = Shadow(share=1.0, seconds=0.5, requests=30, slower=50.0, differ_share=0.0)
+    with Clients(url, rows) as clients, pytest.raises(StepError) as caught:
+        deployed(newer, shadow=shadow, canary=CANARY)
+    new, old = asked(newer).version, asked(model).version
+    assert re.match(
+        rf"{new}: was rolled back in the shadow: \d+ of \d+ rows got another label than the other's", str(caught.value)
+    )
+    assert {(status, version) for status, version, _, _ in clients.found} == {(200, old)}
+    before, after = happened()[-2:]
+    assert (before.what, after.what, after.version) == ("shadow", "rolled back", new)
+    assert after.facts["candidate"]["differ"] > 0
+    assert after.facts["candidate"]["p99_ms"] > 0
+
+
+def test_a_candidate_that_is_slow_only_under_load_is_rolled_back_from_its_canary(
+    url: str, model: Folder, heavier: Folder
+) -> None:
+    rows = [row for row in golden_rows(model.path) if isinstance(row, bytes)]
+    shadow = Shadow(share=0.01, seconds=0.1, requests=0, slower=100.0, differ_share=1.0)
+    with Clients(url, rows, 8) as clients, pytest.raises(StepError) as caught:
+        deployed(heavier, shadow=shadow, canary=Canary(shares=[0.5], seconds=10, requests=40, slower=1.5))
+    new, old = asked(heavier).version, asked(model).version
+    assert re.match(rf"{new}: was rolled back at 50% of requests: p99 is [\d.]+ ms, over 1.5 times", str(caught.value))
+    assert [event.what for event in happened()[-4:]] == ["shadow", "shadowed", "canary", "rolled back"]
+    assert {status for status, _, _, _ in clients.found} == {200}
+    assert {version for _, version, _, _ in clients.found} == {old, new}
+    right = offline(model)
+    assert all(said == right[place] for _, version, place, said in clients.found if version == old)
+    with Clients(url, rows) as later:
+        while len(later.found) < 20:
+            time.sleep(0.01)
+    assert {version for _, version, _, _ in later.found} == {old}
 
 
 def gated(application: str, good: Folder, changed: Folder, tell: Any) -> list[str]:
