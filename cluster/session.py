@@ -144,6 +144,15 @@ def page_of_job() -> str:
     return f"http://{where}/#/jobs/{ray.get_runtime_context().get_job_id()}" if where else ""
 
 
+def head_address() -> str:
+    """Return where the head of this process's cluster listens (host:port), empty while it has none."""
+    if not is_connected():
+        return ""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def is_connected() -> bool:
     """Say whether this process is connected to a cluster; Ray is not imported to find out."""
     if "ray" not in sys.modules:

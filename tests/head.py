@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,28 @@ class Head:
     url: str
     address: str
     token: Path
+    process: int
+
+    def kill(self) -> None:
+        """End every process of the node at once, as the loss of its machine would."""
+        for process in _family(self.process):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of a client that has the token."""
         return _environment(self.token)
+
+
+def _family(process: int) -> list[int]:
+    """Return a process and all that it and they have started."""
+    try:
+        files = list(Path(f"/proc/{process}/task").glob("*/children"))
+        children = [int(child) for file in files for child in file.read_text().split()]
+    except FileNotFoundError:
+        return [process]  # it has ended
+    return [process, *(one for child in children for one in _family(child))]
 
 
 def _environment(token: Path) -> dict[str, str]:
@@ -62,7 +79,7 @@ def head_node(cpus: int = 2) -> Iterator[Head]:
         process = subprocess.Popen(
             command, env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, cwd=folder
         )
-    head = Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token)
+    head = Head(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}", token, process.pid)
     try:
         _wait_for(head, process, folder / "out")
         yield head

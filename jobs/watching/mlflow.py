@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from queue import SimpleQueue
@@ -21,6 +22,7 @@ class Tracked:
     """Follows a run and tells the server at `uri`, in a thread of its own: a server that is slow holds nobody up."""
 
     def __init__(self, uri: str, definition: str, run: str, jobs: Mapping[str, Job]) -> None:
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # ours is the run's alone
         try:
             from mlflow import MlflowClient
         except ImportError:

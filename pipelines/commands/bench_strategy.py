@@ -15,6 +15,7 @@ from cluster.session import address_of, capacity
 from jobs.artifacts import Dataset, Scaling, Speed
 from jobs.kinds.train import Train
 from pipelines.commands.app import RUNS, Address, Definition, Sets, StoreAt, app, example, loaded, opened, shown
+from pipelines.commands.completing import steps
 from pipelines.commands.ends.stopping import STOPPED, at_work
 from pipelines.console import Lines, columns, say
 from pipelines.language.mistakes import suggest_or_list
@@ -32,7 +33,9 @@ Teller = Callable[[str], Callable[[dict[str, Any]], None]]
 @app.command(epilog=example("espalier bench-strategy pipelines/definitions/quickstart.yaml teacher --workers 1,2"))
 def bench_strategy(
     definition: Definition,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="A train step; the data it reads must be made")],
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", help="A train step; the data it reads must be made", autocompletion=steps)
+    ],
     workers: Annotated[str, typer.Option(metavar="N,N", help="Numbers of workers")] = "1,2",
     steps: Annotated[int, typer.Option(min=1, help="Train steps timed at least: whole epochs, after the first")] = 100,
     out: Annotated[str | None, typer.Option(help="Folder or URI of the result; else bench/DEFINITION-STEP")] = None,

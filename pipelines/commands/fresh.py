@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.app import RUNS, Definition, Sets, StoreAt, app, example, loaded, opened
+from pipelines.commands.completing import steps as offered
 from pipelines.commands.forget import forget
 from pipelines.console import say
 from pipelines.plan import below, plan
@@ -15,7 +16,7 @@ from pipelines.plan import below, plan
 @app.command(epilog=example("espalier fresh pipelines/definitions/quickstart.yaml verdict"))
 def fresh(
     definition: Definition,
-    steps: Annotated[list[str], typer.Argument(metavar="STEPS", help="Steps to forget")],
+    steps: Annotated[list[str], typer.Argument(metavar="STEPS", help="Steps to forget", autocompletion=offered)],
     sets: Sets = None,
     store: StoreAt = RUNS,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from cluster.errors import RequestError
 from pipelines.commands.app import RUNS, Definition, Sets, StoreAt, app, example, loaded, opened, when
+from pipelines.commands.completing import steps
 from pipelines.console import Progress, describe, say
 from pipelines.language.mistakes import suggest_or_list
 from pipelines.plan import plan
@@ -17,7 +18,7 @@ from pipelines.plan import plan
 @app.command(epilog=example("espalier logs pipelines/definitions/quickstart.yaml teacher"))
 def logs(
     definition: Definition,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The step whose log is printed")],
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step whose log is printed", autocompletion=steps)],
     sets: Sets = None,
     store: StoreAt = RUNS,
 ) -> None:

@@ -9,6 +9,7 @@ from tests.benchmarks.data_parallel_scaling import DataParallelScaling
 from tests.benchmarks.feed import Feed, FeedNumpy
 from tests.benchmarks.feed_jpeg import FeedJpeg
 from tests.benchmarks.harness import Benchmark
+from tests.benchmarks.idle_nodes import IdleNodes
 from tests.benchmarks.open_dataset import OpenDataset
 from tests.benchmarks.parameter_server import ParameterServer, ParameterServerTen
 from tests.benchmarks.plan import Plan
@@ -79,4 +80,5 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     StructuredSpeed,
     Submit,
     StepOverhead,
+    IdleNodes,
 )

@@ -7,9 +7,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from cluster.session import address_of, connect, disconnect
+from cluster.session import address_of, connect, disconnect, head_address
 from cluster.warm_start import Imports
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -63,6 +63,15 @@ def at_work(
         connect(address, warm=warm, front=haproxy, namespace=namespace)
         take_signals()  # connecting takes SIGTERM for itself
         try:
-            yield stop
+            with _contact(where):
+                yield stop
         finally:
             disconnect()
+
+
+def _contact(where: str | None) -> AbstractContextManager[object]:
+    """Return the watch over the head of a cluster that others started; one of this machine ends with this process."""
+    from pipelines.commands.ends.losing import Contact
+
+    head = head_address() if where else ""
+    return Contact(str(where), head) if head else nullcontext()
