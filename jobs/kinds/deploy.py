@@ -34,6 +34,10 @@ class Deploy(Job):
     produces = Endpoint
 
     model: Annotated[str, Ref(Model)]
+    also: Annotated[
+        list[Annotated[str, Ref(Model)]],
+        Field(max_length=64, description="Other models it answers for, each by its step's name"),
+    ] = []
     application: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Also its path")] = "classifier"
     reject_below: Annotated[
         float | None, Field(gt=0, le=1, description="Probability under which the answer is no label, but null")
@@ -84,9 +88,12 @@ class Deploy(Job):
         names = [key.name for key in self.keys]
         if len(names) != len(set(names)):
             yield ("keys",), "two keys have one name"
-        spec = steps[self.model].model_spec(steps) if self.model in steps else None
-        if spec is not None and spec.backbone.runtime != "litert":
-            yield ("model",), f"'{self.model}' {UNSERVABLE}; {SERVABLE}"
+        for place, name in ((("model",), self.model), *((("also", i), one) for i, one in enumerate(self.also))):
+            spec = steps[name].model_spec(steps) if name in steps else None
+            if spec is not None and spec.backbone.runtime != "litert":
+                yield place, f"'{name}' {UNSERVABLE}; {SERVABLE}"
+        if len({self.model, self.application, *self.also}) < len({self.model, self.application}) + len(self.also):
+            yield ("also",), "names a model twice, the step of model, or one called as the application"
         if self.reject_by is None:
             return
         if self.reject_below is not None:
@@ -129,6 +136,7 @@ class Deploy(Job):
             reject_below=self._threshold(inputs),
             route=self.route,
             grpc_port=self.grpc_port,
+            more={name: str(inputs[name].folder) for name in self.also},
             keys=self._keys(),
             limits=self.limits,
             shadow=self.shadow,

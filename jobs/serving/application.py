@@ -36,6 +36,7 @@ class Place(Spec):
     reject_below: float | None = None
     route: str = "/"
     grpc_port: int | None = None
+    more: dict[str, str] = {}  # folders of other models, by the names they are asked for
     keys: list[HashedKey] = []
     limits: Limits = Limits()
     shadow: Shadow | None = None
@@ -51,13 +52,8 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     Where the application runs already, the version that answers goes on answering until the new one has proven itself.
     Raises StepError when the answers are not those the file gives offline, or when it is rolled back.
     """
-    model = Model.load(folder)
-    model.require_servable(str(folder))
-    path = folder.fetch()
-    asked = asked_of(folder, model, place.reject_below)
-    offline = Classifier(model, path, reject_below=place.reject_below)
-    golden = golden_rows(path)
-    candidate = Candidate(asked, [offline.classify([item])[0] for item in golden])
+    candidate, golden = _candidate(folder, place.reject_below)
+    more = {name: _candidate(Folder.parse(other))[0] for name, other in place.more.items()}
     control = Control(place.application)
     url = control.listening(place.host, place.port, place.route, place.limits.body_bytes)
     tell({"proxy": proxy_in_use()})
@@ -66,9 +62,9 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     try:
         if begun:
             control.wake(url)
-            outcome = replace(control, place, candidate, tell, key)
+            outcome = replace(control, place, candidate, more, tell, key)
         else:
-            outcome = place_first(control, place, candidate, key)
+            outcome = place_first(control, place, candidate, more, key)
         tell({"serving": url})
         answer = _tried(url, golden[0], candidate, secret if place.keys else None, tell)
     except BaseException:
@@ -82,12 +78,21 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     return {
         "url": url,
         "application": place.application,
-        "model_sha256": asked.sha256,
+        "model_sha256": candidate.asked.sha256,
         "request": request,
         "answer": answer,
         "reject_below": place.reject_below,
         "outcome": outcome,
     }
+
+
+def _candidate(folder: Folder, reject_below: float | None = None) -> tuple[Candidate, list[Raw]]:
+    """Return the model in `folder` with what it answers offline to its golden rows, and those."""
+    model = Model.load(folder)
+    model.require_servable(str(folder))
+    path = folder.fetch()
+    offline, golden = Classifier(model, path, reject_below=reject_below), golden_rows(path)
+    return Candidate(asked_of(folder, model, reject_below), [offline.classify([item])[0] for item in golden]), golden
 
 
 def _tried(url: str, item: Raw, candidate: Candidate, secret: str | None, tell: Tell) -> dict[str, Any]:

@@ -66,13 +66,15 @@ class Event(Spec):
 class Plan(Spec):
     """All of it. The weights of `versions` sum to 1; one of weight 0 is kept to go back to.
 
-    The version that is `proven` answers whatever another fails at.
+    The version that is `proven` answers whatever another fails at. `more` are other models, by their names, that the
+    application answers for, too: a version of each.
     """
 
     model: str
     versions: list[Asked] = []
     proven: str = ""
     shadow: Shadowing | None = None
+    more: dict[str, Asked] = {}
     limits: Limits = Limits()
     keys: list[HashedKey] = []
     threads: int = 1
@@ -86,6 +88,12 @@ class Plan(Spec):
     def asked(self, version: str) -> Asked | None:
         """Return the version of this name."""
         return next((asked for asked in self.versions if asked.version == version), None)
+
+    def of(self, name: str) -> Plan:
+        """Return the plan of one of the other models alone."""
+        asked = self.more[name].model_copy(update={"weight": 1.0})
+        none: dict[str, Any] = {"shadow": None, "more": {}, "history": []}
+        return self.model_copy(update={"model": name, "versions": [asked], "proven": asked.version, **none})
 
     def weighing(self, weights: dict[str, float]) -> Plan:
         """Return the plan with these shares by version; those not named get none."""

@@ -21,7 +21,7 @@ from jobs.serving.haproxy.shortcut import answer_with
 from jobs.serving.keys import KeyRing
 from jobs.serving.metrics.telling import Telling
 from jobs.serving.plan import Asked, Plan
-from jobs.serving.versions.roster import Roster
+from jobs.serving.versions.models import Models
 
 
 class Replica:
@@ -29,13 +29,25 @@ class Replica:
 
     def __init__(self, plan: Mapping[str, Any], host: str = "127.0.0.1", grpc_port: int | None = None) -> None:
         first = Plan.model_validate(plan)
-        self.observers = [*observers(first), Telling(first.model, lambda: self.guard.in_hand)]
-        self.roster = Roster(first, self.observers)
         self.guard = Guard(first.limits, KeyRing(first.keys), own_addresses())
-        self._application = App(self.roster, self.guard, self.observers)
-        self._application.closing += [one.close for one in self.observers]
+        self.observers: list[Any] = observers(first)
+        self._tellings: dict[str, Telling] = {}
+        self.models = Models(first, self._told)
+        self._application = App(self.models, self.guard, self.observers)
+        self._application.closing.append(self._close)
         self._host, self._grpc_port = host, grpc_port
-        self.roster.load(first)
+        self.models.load(first)
+
+    def _told(self, model: str) -> list[Any]:
+        """Return who is told of a model's versions, and from now on of its requests, too."""
+        if model not in self._tellings:
+            self._tellings[model] = Telling(model, lambda: self.guard.in_hand)
+            self.observers.append(self._tellings[model])
+        return [self._tellings[model]]
+
+    async def _close(self) -> None:
+        for one in self.observers:
+            await one.close()
 
     def __serve_build_asgi_app__(self) -> App:
         """Return what answers HTTP."""
@@ -45,9 +57,9 @@ class Replica:
     async def reconfigure(self, plan: Mapping[str, Any]) -> None:
         """Load what the plan has more, then follow it."""
         asked = Plan.model_validate(plan)
-        await asyncio.to_thread(self.roster.load, asked)
+        await asyncio.to_thread(self.models.load, asked)
         self.guard.limits, self.guard.keys = asked.limits, KeyRing(asked.keys)
-        self.roster.follow(asked)
+        self.models.follow(asked)
         if self._grpc_port is not None:
             await self._listen(self._grpc_port)
 
@@ -66,17 +78,18 @@ class Replica:
     async def load(self, asked: Mapping[str, Any]) -> float:
         """Load one more version, which answers nothing yet; return the seconds it took."""
         version = Asked.model_validate(asked)
-        await asyncio.to_thread(self.roster.load, self.roster.plan.holding(version))
-        return self.roster.versions[version.version].load_seconds
+        own = self.models.own
+        await asyncio.to_thread(own.load, own.plan.holding(version))
+        return own.versions[version.version].load_seconds
 
     async def steer(self, plan: Mapping[str, Any]) -> dict[str, Any]:
         """Answer by another plan from now on: what `reconfigure` does, but asked of all replicas at once."""
         await self.reconfigure(plan)
         return self.state()
 
-    async def tried(self, version: str) -> list[dict[str, Any]]:
+    async def tried(self, version: str, model: str = "") -> list[dict[str, Any]]:
         """Return what a version says of each golden row, one after the other, with the seconds each took."""
-        held = self.roster.chosen(version)
+        held = self.models.named(model).chosen(version)
         answers = []
         for item in held.golden:
             begun = time.perf_counter()
@@ -86,7 +99,8 @@ class Replica:
 
     def state(self) -> dict[str, Any]:
         """Return what it holds and how each version did."""
-        return {"process": os.getpid(), "plan": self.roster.plan.model_dump(mode="json"), **self.roster.facts()}
+        plan = self.models.own.plan.model_dump(mode="json")
+        return {"process": os.getpid(), "plan": plan, **self.models.facts()}
 
 
 async def one(version: Any, item: Raw) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -38,23 +38,32 @@ class Candidate:
         return ""
 
 
-def place_first(control: Control, place: Place, candidate: Candidate, key: HashedKey) -> str:
+More = Mapping[str, Candidate]  # other models, by name
+
+
+def place_first(control: Control, place: Place, candidate: Candidate, more: More, key: HashedKey) -> str:
     """Start the application with its first version; StepError when it answers golden rows otherwise than offline."""
     asked = candidate.asked.model_copy(update={"weight": 1.0})
     plan = Plan(model=place.application, versions=[asked], limits=place.limits, keys=_keys(place, key))
-    plan = plan.model_copy(update={"threads": _threads(place)}).proving(asked.version)
+    others = {name: other.asked for name, other in more.items()}
+    plan = plan.model_copy(update={"threads": _threads(place), "more": others}).proving(asked.version)
     control.apply(place, plan.noting(event("deployed", asked, "the first version")))
-    for tried in control.tell_all("tried", asked.version):
-        if reason := candidate.wrong(tried):
-            raise StepError(place.application, reason)
+    for name, one in {place.application: candidate, **more}.items():
+        for tried in control.tell_all("tried", one.asked.version, name):
+            if reason := one.wrong(tried):
+                raise StepError(name, reason)
     return "deployed"
 
 
-def replace(control: Control, place: Place, candidate: Candidate, tell: Tell, key: HashedKey) -> str:
-    """Put a version in the place of the one that answers; StepError, with the reason noted, when it is refused."""
+def replace(control: Control, place: Place, candidate: Candidate, more: More, tell: Tell, key: HashedKey) -> str:
+    """Put a version in the place of the one that answers; StepError, with the reason noted, when it is refused.
+
+    Other models are put in place as soon as each has passed the gate.
+    """
     plan = control.plan().model_copy(update={"limits": place.limits, "keys": _keys(place, key)})
     serving = plan.serving()
     assert serving is not None, "what runs serves a version"
+    plan = _with_others(control, place, plan, more)
     if serving.version == candidate.asked.version:
         asked = candidate.asked.model_copy(update={"weight": 1.0})
         steer(control, plan.holding(asked).proving(asked.version).noting(event("deployed", asked, "again")))
@@ -78,11 +87,32 @@ def replace(control: Control, place: Place, candidate: Candidate, tell: Tell, ke
     return "promoted"
 
 
-def gate(place: Place, candidate: Candidate, serving: Asked) -> float:
+def _with_others(control: Control, place: Place, plan: Plan, more: More) -> Plan:
+    """Have the other models that are new, or changed, answered for; return the plan with them."""
+    for name, one in more.items():
+        before = plan.more.get(name)
+        if before == one.asked:
+            continue
+        try:
+            gate(place, one, before)
+        except EspalierError as error:
+            steer(control, plan.noting(event("refused", one.asked, f"{name}: {error}")))
+            raise
+    others = {name: one.asked for name, one in more.items()}
+    for name in sorted({*others, *plan.more}):
+        if others.get(name) != plan.more.get(name):
+            what = "deployed" if name in others else "withdrawn"
+            plan = plan.noting(event(what, others.get(name) or plan.more[name], f"as {name}"))
+    plan = plan.model_copy(update={"more": others})
+    steer(control, plan)
+    return plan
+
+
+def gate(place: Place, candidate: Candidate, serving: Asked | None) -> float:
     """Try a candidate in a replica of its own, which no request reaches; return the median seconds of a golden row.
 
     StepError when its files are not those that were judged, when it crashes, when golden rows are answered otherwise
-    than offline, or when it is slower than allowed.
+    than offline, or when it is slower than allowed, compared with what it replaces, if anything.
     """
     from ray import serve
 
@@ -93,7 +123,7 @@ def gate(place: Place, candidate: Candidate, serving: Asked) -> float:
     handle = serve.run(made, name=name, route_prefix=None)
     try:
         medians: list[float] = []
-        for asked in (candidate.asked, serving):
+        for asked in (candidate.asked, serving or candidate.asked):
             _reply(handle.load.remote(asked.model_dump(mode="json")), asked)
             tried = _reply(handle.tried.remote(asked.version), asked)
             if asked is candidate.asked and (reason := candidate.wrong(tried)):

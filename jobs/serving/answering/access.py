@@ -74,9 +74,9 @@ def line(at: float, seen: Seen) -> str:
     It is put together here, as a thread that encodes thousands at once holds the requests up that come meanwhile. Only
     the version and the path can be what a client wrote.
     """
-    version, path = quoted(seen.version), quoted(seen.path)
+    model, version, path = quoted(seen.model), quoted(seen.version), quoted(seen.path)
     return (
-        f'{{"at": {at:.3f}, "id": "{seen.request_id}", "protocol": "{seen.protocol}", "path": {path}, '
-        f'"status": {seen.status}, "ms": {seen.seconds * 1000:.3f}, "rows": {seen.rows}, "version": {version}, '
-        f'"key": "{seen.key}"}}'
+        f'{{"at": {at:.3f}, "id": "{seen.request_id}", "protocol": "{seen.protocol}", "model": {model}, '
+        f'"path": {path}, "status": {seen.status}, "ms": {seen.seconds * 1000:.3f}, "rows": {seen.rows}, '
+        f'"version": {version}, "key": "{seen.key}"}}'
     )

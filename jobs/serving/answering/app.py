@@ -7,7 +7,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from jobs.runtime.inputs import Inputs
@@ -19,11 +19,11 @@ from jobs.serving.answering.openapi import document, page
 from jobs.serving.answering.tensors import infer, labels
 from jobs.serving.page import FILES, piece
 from jobs.serving.refused import Refused
-from jobs.serving.versions.roster import Roster
+from jobs.serving.versions.models import Models
 from jobs.serving.versions.version import Version
 
 Handler = Callable[["App", Request], Awaitable[Response]]
-MODEL = re.compile(r"/(v[12])/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer))?")
+MODEL = re.compile(r"/(v[12])/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|classify))?")
 IDENTITY = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 FAILED = Refused(500, "the model failed; its log says how")
 log = logging.getLogger("ray.serve")
@@ -32,8 +32,9 @@ log = logging.getLogger("ray.serve")
 class App:
     """An ASGI application. `routes` holds what answers a (method, path); those `open` need no key."""
 
-    def __init__(self, roster: Roster, guard: Guard, observers: Sequence[Observer] = ()) -> None:
-        self.roster, self.guard, self.observers = roster, guard, observers
+    def __init__(self, models: Models, guard: Guard, observers: list[Observer] | None = None) -> None:
+        self.models, self.roster, self.guard = models, models.own, guard
+        self.observers: list[Observer] = [] if observers is None else observers
         self.routes: dict[tuple[str, str], Handler] = dict(ROUTES)
         self.open = set(OPEN)
         self.closing: list[Callable[[], Awaitable[None]]] = []  # what ends with the replica
@@ -52,9 +53,9 @@ class App:
         await respond(send, request, response)
         if self.observers:
             route, seconds = request.route or "none", time.perf_counter() - begun
-            self.observe(
-                Seen("http", route, response.status, seconds, request.rows, request.version, request.key, request.id)
-            )
+            model = request.model or self.roster.plan.model
+            told = (response.status, seconds, request.rows, request.version, request.key, request.id, model)
+            self.observe(Seen("http", route, *told))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -104,12 +105,11 @@ class App:
             raise Refused(404, "there is nothing here: see /docs")
         kind, name, version, act = place.groups()
         request.route = f"/{kind}/models/{{name}}{'/versions/{version}' if version else ''}{f'/{act}' if act else ''}"
-        if method != ("POST" if act == "infer" else "GET"):
+        if method != ("POST" if act in ("infer", "classify") else "GET"):
             raise Refused(405, f"{request.route} is not for {request.method[:16]}")
-        if name != self.roster.plan.model:
-            raise Refused(404, f"there is no model {name[:64]}")
+        request.model = self.models.named(name).plan.model
         request.version = version or ""
-        return _card if kind == "v1" and act is None else ACTS.get((kind, act), _nothing)
+        return ACTS.get((kind, act), _nothing)
 
     def predicted(self, version: str, rows: Inputs, probabilities: Any) -> None:
         """Let those who observe know what a version said of prepared rows."""
@@ -141,33 +141,36 @@ async def _classify(app: App, request: Request) -> Response:
     def ask(version: Version) -> Awaitable[list[dict[str, Any]]]:
         return classify.answer(version, question, app.predicted)
 
-    version, predictions = await app.roster.answered("", ask, classify.labels)
+    roster = app.models.named(request.model)
+    version, predictions = await roster.answered(request.version, ask, classify.labels)
     request.version = version.name
-    return as_json({"model": app.roster.plan.model, "version": version.name, "predictions": predictions})
+    return as_json({"model": roster.plan.model, "version": version.name, "predictions": predictions})
 
 
 async def _infer(app: App, request: Request) -> Response:
     body = await request.body(app.guard)
     wanted = open_inference.read(body, request.header(open_inference.HEADER), app.guard.limits)
-    version, outputs = await app.roster.answered(
+    roster = app.models.named(request.model)
+    version, outputs = await roster.answered(
         request.version, lambda version: infer(version, wanted.asked, app.predicted), labels
     )
     request.version, request.rows = version.name, len(next(iter(outputs.values())))
-    return open_inference.written(app.roster.plan.model, version, wanted, outputs)
+    return open_inference.written(roster.plan.model, version, wanted, outputs)
 
 
 async def _metadata(app: App, request: Request) -> Response:
-    version = app.roster.chosen(request.version)
-    return as_json(open_inference.metadata(app.roster.plan.model, version, list(app.roster.versions)))
+    roster = app.models.named(request.model)
+    return as_json(open_inference.metadata(roster.plan.model, roster.chosen(request.version), list(roster.versions)))
 
 
 async def _model_ready(app: App, request: Request) -> Response:
-    app.roster.chosen(request.version)
-    return as_json({"name": app.roster.plan.model, "ready": True})
+    roster = app.models.named(request.model)
+    roster.chosen(request.version)
+    return as_json({"name": roster.plan.model, "ready": True})
 
 
 async def _card(app: App, request: Request) -> Response:
-    return as_json(app.roster.card(request.version))
+    return as_json(app.models.named(request.model).card(request.version))
 
 
 async def _server(app: App, request: Request) -> Response:
@@ -217,6 +220,8 @@ ROUTES: dict[tuple[str, str], Handler] = {
     **{("GET", path): _piece for path in FILES},
 }
 ACTS: dict[tuple[str, str | None], Handler] = {
+    ("v1", None): _card,
+    ("v1", "classify"): _classify,
     ("v2", None): _metadata,
     ("v2", "ready"): _model_ready,
     ("v2", "infer"): _infer,

@@ -30,6 +30,7 @@ class Request:
     id: str = ""
     key: str = ""
     rows: int = 0  # what it turned out to hold, for those who observe
+    model: str = ""  # what was named; empty: the application's own
     version: str = ""  # what answered
     route: str = ""
     read: bool = False  # whether its body was read whole

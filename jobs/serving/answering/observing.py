@@ -23,6 +23,7 @@ class Seen:
     version: str  # empty where none answered
     key: str
     request_id: str
+    model: str = ""  # that it was about; empty where the client's has no such name
 
 
 class Observer(Protocol):

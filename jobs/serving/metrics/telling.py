@@ -69,7 +69,9 @@ class Telling:
             held.pop(version, None)
 
     def seen(self, request: Seen) -> None:
-        """Take note of a request that was answered, or refused."""
+        """Take note of a request that was answered, or refused; those about other models are others' to tell."""
+        if request.model != self._model:
+            return
         version = request.version if request.version in self._classes else NONE  # the client may have written it
         self._requests[version, request.protocol, request.status] += 1
         tags = {"model": self._model, "version": version, "protocol": request.protocol}

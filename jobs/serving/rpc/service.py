@@ -23,6 +23,7 @@ from jobs.serving.answering.observing import Seen
 from jobs.serving.answering.tensors import Inference, from_raw, from_values, infer, labels, packed
 from jobs.serving.refused import Refused
 from jobs.serving.rpc.protocol import METHODS, SERVICE, messages
+from jobs.serving.versions.roster import Roster
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -89,7 +90,7 @@ class Service:
     """The methods of the protocol, each of a message and a context."""
 
     def __init__(self, app: App) -> None:
-        self.app = app
+        self.app, self._own = app, app.roster.plan.model
         self._messages = messages()
 
     def handlers(self) -> Any:
@@ -106,7 +107,7 @@ class Service:
     def _guarded(self, name: str, answer: Method) -> Callable[[Any, Any], Awaitable[Any]]:
         async def guarded(request: Any, context: Any) -> Any:
             begun = time.perf_counter()
-            seen: dict[str, Any] = {"status": 200, "rows": 0, "version": "", "key": ""}
+            seen: dict[str, Any] = {"status": 200, "rows": 0, "version": "", "key": "", "model": self._own}
             found = await self._outcome(name, answer, request, context, seen)
             if isinstance(found, Refused):
                 seen["status"] = found.status
@@ -150,8 +151,7 @@ class Service:
 
     async def ModelReady(self, request: Any, seen: dict[str, Any]) -> Any:  # noqa: N802
         """Say whether a model's version is loaded."""
-        self._named(request.name)
-        self.app.roster.chosen(request.version)
+        self._named(request.name, seen).chosen(request.version)
         return self._messages["ModelReadyResponse"](ready=True)
 
     async def ServerMetadata(self, request: Any, seen: dict[str, Any]) -> Any:  # noqa: N802
@@ -160,16 +160,14 @@ class Service:
 
     async def ModelMetadata(self, request: Any, seen: dict[str, Any]) -> Any:  # noqa: N802
         """Return a model's metadata."""
-        self._named(request.name)
-        roster = self.app.roster
+        roster = self._named(request.name, seen)
         found = open_inference.metadata(request.name, roster.chosen(request.version), list(roster.versions))
         return self._messages["ModelMetadataResponse"](**found)
 
     async def ModelInfer(self, request: Any, seen: dict[str, Any]) -> Any:  # noqa: N802
         """Return a version's outputs, packed."""
-        self._named(request.model_name)
-        asked = self._read(request)
-        version, outputs = await self.app.roster.answered(
+        roster, asked = self._named(request.model_name, seen), self._read(request)
+        version, outputs = await roster.answered(
             request.model_version, lambda version: infer(version, asked, self.app.predicted), labels
         )
         seen["version"], seen["rows"] = version.name, len(next(iter(outputs.values())))
@@ -182,9 +180,12 @@ class Service:
             response.raw_output_contents.append(packed(array))
         return response
 
-    def _named(self, name: str) -> None:
-        if name != self.app.roster.plan.model:
-            raise Refused(404, f"there is no model {name[:64]}")
+    def _named(self, name: str, seen: dict[str, Any]) -> Roster:
+        if not name:
+            raise Refused(404, "there is no model without a name")
+        roster = self.app.models.named(name)
+        seen["model"] = name
+        return roster
 
     def _read(self, request: Any) -> Inference:
         """Return the inference a message asks for: tensors packed beside it, or in it."""

@@ -3,12 +3,14 @@
 What is quick runs at once in the event loop, as nothing is gained by handing it over. Everything else goes to a few
 threads, each with interpreters of its own: whatever waits when one is free goes in together. There is no waiting for
 company. Rows run together only in sizes for which LiteRT gave, when the version was loaded, the same bytes as for each
-row alone and was faster a row; else they run one after the other.
+row alone and was not slower; else they run one after the other. Requests are put together only where that gains much:
+while one runs, the answer of another is on its way, and its client's next question, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -25,6 +27,7 @@ from jobs.runtime.runner import Runner
 SIZES = (64, 16, 4)  # rows run together; each has an interpreter, and with the one for single rows a Runner keeps four
 LARGE = 32 * 2**20  # bytes of a file whose interpreters are too big to have many
 INLINE_S = 0.0015  # what may hold the event loop up
+JOINED = 0.9  # of the seconds of rows alone, that requests put together take at most
 TRIES = 3  # of which the fastest counts
 PATIENCE_S = 0.1  # for one call while a version is loaded: larger sizes are not tried
 
@@ -47,23 +50,25 @@ class Lane:
         self.sizes: tuple[int, ...] = ()
         self.row_seconds = _fastest(lambda: self._runner.logits(_first(sample, 1)))
         large = path.stat().st_size > LARGE
-        self.sizes = tuple(size for size in (SIZES[-1:] if large else SIZES) if self._pays(sample, size))
+        gains = {size: self._gain(sample, size) for size in (SIZES[-1:] if large else SIZES)}
+        self.sizes = tuple(size for size, gain in gains.items() if gain <= 1.0)
+        self._most = max((size for size, gain in gains.items() if gain <= JOINED), default=1)
         self._waiting: deque[Waiting] = deque()
         self._ready = threading.Condition()
         self._closed = False
         self._runners = [self._runner, *(Runner(path) for _ in range(threads - 1))]
         self._threads: list[threading.Thread] = []
 
-    def _pays(self, sample: Inputs, size: int) -> bool:
-        """Say whether `size` rows together are the same bytes as alone, and faster."""
+    def _gain(self, sample: Inputs, size: int) -> float:
+        """Return what `size` rows together take of what they take alone; infinity when they get other bytes."""
         if size * self.row_seconds > PATIENCE_S:
-            return False
-        rows = _first(sample, size)
+            return math.inf
+        rows, begun = _first(sample, size), time.perf_counter()
         alone = np.concatenate([self._runner.logits(each(rows, lambda part: part[i : i + 1])) for i in range(size)])  # noqa: B023
-        together = self._runner.logits(rows)
-        if together.tobytes() != alone.tobytes():
-            return False
-        return _fastest(lambda: self._runner.logits(rows)) < 0.9 * size * self.row_seconds
+        seconds = min(time.perf_counter() - begun, size * self.row_seconds)
+        if self._runner.logits(rows).tobytes() != alone.tobytes():
+            return math.inf
+        return _fastest(lambda: self._runner.logits(rows)) / seconds
 
     async def logits(self, rows: Inputs) -> NDArray[np.float32]:
         """Return `float32[rows, classes]` of prepared rows."""
@@ -118,7 +123,7 @@ class Lane:
             if not self._waiting:
                 return None
             taken = [self._waiting.popleft()]
-            room = (self.sizes[0] if self.sizes else 1) - taken[0].count
+            room = self._most - taken[0].count
             while self._waiting and self._waiting[0].count <= room:
                 taken.append(self._waiting.popleft())
                 room -= taken[-1].count

@@ -24,7 +24,7 @@ from jobs.serving.answering.observing import Observer
 from jobs.serving.keys import HashedKey, KeyRing
 from jobs.serving.limits import Limits
 from jobs.serving.plan import Asked, Plan, asked_of
-from jobs.serving.versions.roster import Roster
+from jobs.serving.versions.models import Models
 from jobs.strategies import Single
 from jobs.training import TrainWork
 from tests.rig import TINY, MemoryKeeper
@@ -97,12 +97,13 @@ def app_of(
     keys: list[HashedKey] | None = None,
     name: str = "digits",
     observers: Sequence[Observer] = (),
+    more: dict[str, Asked] | None = None,
 ) -> App:
-    """Return an application that serves versions, without Ray."""
-    plan = Plan(model=name, versions=list(versions), limits=limits or Limits())
-    roster = Roster(plan, observers)
-    roster.load(plan)
-    return App(roster, Guard(plan.limits, KeyRing(keys or [])), observers)
+    """Return an application that serves versions, and a version of each other model, without Ray."""
+    plan = Plan(model=name, versions=list(versions), limits=limits or Limits(), more=more or {})
+    models = Models(plan, lambda name: observers)
+    models.load(plan)
+    return App(models, Guard(plan.limits, KeyRing(keys or [])), list(observers))
 
 
 async def asking(

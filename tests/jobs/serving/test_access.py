@@ -42,6 +42,6 @@ def test_a_line_tells_who_asked_for_what_but_not_what_was_asked(model: Folder, t
     ]
     assert lines[0]["id"] == "order-7"
     assert lines[1]["id"] != "a b"
-    assert set(lines[0]) == {"at", "id", "protocol", "path", "status", "ms", "rows", "version", "key"}
+    assert set(lines[0]) == {"at", "id", "protocol", "model", "path", "status", "ms", "rows", "version", "key"}
     assert secret not in text
     assert encoded not in text

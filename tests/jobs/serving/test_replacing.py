@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +231,26 @@ def test_a_candidate_is_refused_before_it_meets_a_request(url: str, model: Folde
     )
     assert "/model.tflite: has SHA-256 " in said[0]
     assert said[1].startswith(f"{asked(model).version}: golden row 0 is answered [")
+
+
+def test_another_model_is_answered_for_by_its_name_and_withdrawn(url: str, model: Folder, newer: Folder) -> None:
+    row, version = facts_row(model), asked(newer).version
+    assert deployed(model, more={"second": str(newer)})["outcome"] == "serves already"
+    said = [ask(f"{url}/v1/models/{name}/classify", row) for name in ("turned", "second")]
+    assert [one["version"] for one in said] == [asked(model).version, version]
+    classifier = Classifier(Model.load(newer), newer.path)
+    assert said[1]["predictions"] == classifier.classify([row])
+    assert deployed(model)["outcome"] == "serves already"
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        ask(f"{url}/v1/models/second/classify", row)
+    done = [event for event in history() if event[2] == "as second"]
+    assert done == [("deployed", version, "as second"), ("withdrawn", version, "as second")]
+
+
+def ask(url: str, row: bytes) -> Any:
+    request = urllib.request.Request(url, row, {"Content-Type": "image/png"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
 
 
 def test_a_key_is_asked_for_and_seen_nowhere(

@@ -20,7 +20,7 @@ from jobs.serving.limits import Limits
 from jobs.serving.metrics.declared import METRICS
 from jobs.serving.metrics.telling import Telling
 from jobs.serving.plan import Plan
-from jobs.serving.versions.roster import Roster
+from jobs.serving.versions.models import Models
 from tests.jobs.serving.conftest import asked, asking
 
 pytestmark = pytest.mark.training
@@ -43,9 +43,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 def observed(model: Folder, telling: Telling) -> App:
     plan = Plan(model="digits", versions=[asked(model)])
-    roster = Roster(plan, [telling])
-    roster.load(plan)
-    return App(roster, Guard(Limits(), KeyRing([])), [telling])
+    models = Models(plan, lambda name: [telling])
+    models.load(plan)
+    return App(models, Guard(Limits(), KeyRing([])), [telling])
 
 
 def test_requests_are_counted_by_version_and_by_what_was_wrong(told: Told, model: Folder) -> None:
