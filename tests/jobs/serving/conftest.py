@@ -50,6 +50,12 @@ def newer(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     return trained(digits, tmp_path_factory.mktemp("newer"), seed=1)
 
 
+@pytest.fixture(scope="session")
+def heavier(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Return the folder of a model that takes many times as long: too long where requests wait for one another."""
+    return trained(digits, tmp_path_factory.mktemp("heavier"), width=96)
+
+
 def asked(folder: Folder, weight: float = 1.0) -> Asked:
     """Return a model as a version that answers with this weight."""
     return asked_of(folder, Model.load(folder)).model_copy(update={"weight": weight})

@@ -28,7 +28,7 @@ from jobs.kinds.deploy import Deploy
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.serving.canary import Canary, Shadow
 from jobs.serving.plan import Event
-from tests.jobs.serving.conftest import asked, trained
+from tests.jobs.serving.conftest import asked
 
 pytestmark = pytest.mark.cluster
 CANARY = Canary(shares=[0.3], seconds=0.5, requests=5, slower=50.0)
@@ -157,12 +157,6 @@ def rolled_back(to: str) -> None:
     heard: list[dict[str, Any]] = []
     run_remote(roll_back, "turned", "labels of sevens", resources=Resources(), tell=heard.append)
     assert heard[0]["serving"] == to
-
-
-@pytest.fixture(scope="module")
-def heavier(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """Return the folder of a model that takes many times as long: too long where requests wait for one another."""
-    return trained(digits, tmp_path_factory.mktemp("heavier"), width=96)
 
 
 def test_a_candidate_that_says_other_labels_is_rolled_back_before_it_answers_anybody(

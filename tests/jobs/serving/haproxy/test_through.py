@@ -76,6 +76,7 @@ class Clients:
 
     def __init__(self, url: str, image: bytes, count: int) -> None:
         self.statuses: Counter[int | str] = Counter()
+        self.seconds: list[float] = []
         self._place, self._image, self._over = urlsplit(url), image, threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
 
@@ -92,6 +93,7 @@ class Clients:
     def _ask(self) -> None:
         connection = http.client.HTTPConnection(self._place.hostname or "", self._place.port, timeout=30)
         while not self._over.is_set():
+            begun = time.monotonic()
             try:
                 connection.request(
                     "POST", f"{self._place.path}/v1/classify", self._image, {"Content-Type": "image/png"}
@@ -99,6 +101,7 @@ class Clients:
                 answer = connection.getresponse()
                 answer.read()
                 self.statuses[answer.status] += 1
+                self.seconds.append(time.monotonic() - begun)
             except (OSError, http.client.HTTPException) as error:
                 self.statuses[repr(error)] += 1
                 connection.close()
