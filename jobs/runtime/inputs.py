@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,14 @@ def each(x: Inputs, act: Callable[[Any], Any]) -> Inputs:
 def count(x: Inputs) -> int:
     """Return how many rows `x` has."""
     return len(next(iter(x.values())) if isinstance(x, dict) else x)
+
+
+def joined(parts: Sequence[Inputs]) -> Inputs:
+    """Return the rows of all `parts`, one after the other."""
+    first = parts[0]
+    if isinstance(first, dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in first}
+    return np.concatenate(parts)
 
 
 def singles(x: Inputs) -> Iterator[Inputs]:

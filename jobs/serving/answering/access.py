@@ -1,7 +1,7 @@
 """The access log: a JSON line for each request, without what was asked, who asked from where, or any key.
 
-Lines are gathered and written once a second, so that a request costs an append. The file lies with Serve's own logs,
-one a replica; at its largest it is put aside, and the one before it goes.
+Lines are gathered and written once a second, so that a request costs its line and an append. The file lies with Serve's
+own logs, one a replica; at its largest it is put aside, and the one before it goes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class AccessLog:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._seen: list[tuple[float, Seen]] = []
+        self._seen: list[str] = []
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._write_on, daemon=True)
@@ -33,7 +33,7 @@ class AccessLog:
 
     def seen(self, request: Seen) -> None:
         """Take note of a request."""
-        self._seen.append((time.time(), request))
+        self._seen.append(line(time.time(), request))
 
     def knows(self, version: str, model: Model) -> None:
         """Take no note."""
@@ -60,7 +60,7 @@ class AccessLog:
             if self.file.exists() and self.file.stat().st_size > LARGEST:
                 self.file.replace(self.file.with_suffix(".before.log"))
             with self.file.open("a") as opened:
-                opened.writelines(f"{line(at, one)}\n" for at, one in seen)
+                opened.writelines(seen)
 
     async def close(self) -> None:
         """Write the rest."""
@@ -71,12 +71,12 @@ class AccessLog:
 def line(at: float, seen: Seen) -> str:
     """Return a request as one line of JSON.
 
-    It is put together here, as a thread that encodes thousands at once holds the requests up that come meanwhile. Only
-    the version and the path can be what a client wrote.
+    It is put together here, and not by the thread that writes: thousands at once would hold the requests up that come
+    meanwhile. Only the version and the path can be what a client wrote.
     """
     model, version, path = quoted(seen.model), quoted(seen.version), quoted(seen.path)
     return (
         f'{{"at": {at:.3f}, "id": "{seen.request_id}", "protocol": "{seen.protocol}", "model": {model}, '
         f'"path": {path}, "status": {seen.status}, "ms": {seen.seconds * 1000:.3f}, "rows": {seen.rows}, '
-        f'"version": {version}, "key": "{seen.key}"}}'
+        f'"version": {version}, "key": "{seen.key}"}}\n'
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.runtime.inputs import Inputs, count, each
+from jobs.runtime.inputs import Inputs, count, each, joined
 from jobs.runtime.runner import Runner
 
 SIZES = (64, 16, 4)  # rows run together; each has an interpreter, and with the one for single rows a Runner keeps four
@@ -107,7 +107,7 @@ class Lane:
     def _work(self, runner: Runner) -> None:
         while (taken := self._take()) is not None:
             try:
-                rows = taken[0].rows if len(taken) == 1 else _joined([waiting.rows for waiting in taken])
+                rows = taken[0].rows if len(taken) == 1 else joined([waiting.rows for waiting in taken])
                 number = sum(waiting.count for waiting in taken)
                 result: NDArray[np.float32] | Exception = self.run(runner, rows, number)
                 self._told(number)
@@ -151,13 +151,6 @@ def _first(sample: Inputs, number: int) -> Inputs:
     """Return `number` rows, those of the sample over and over."""
     repeats = -(-number // count(sample))
     return each(sample, lambda part: np.concatenate([part] * repeats)[:number])
-
-
-def _joined(rows: list[Inputs]) -> Inputs:
-    first = rows[0]
-    if isinstance(first, dict):
-        return {name: np.concatenate([part[name] for part in rows]) for name in first}
-    return np.concatenate(rows)
 
 
 def _fastest(act: Callable[[], object]) -> float:

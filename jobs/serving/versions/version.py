@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from jobs.artifacts import Model
 from jobs.data.preprocess import ImageAndText, ImagePixels, Preprocess, WordPieces
 from jobs.data.rows import BadRow, Pair
 from jobs.runtime.classifier import Classifier, Raw, golden_rows
-from jobs.runtime.inputs import Inputs, each
+from jobs.runtime.inputs import Inputs, each, joined
 from jobs.runtime.runner import softmax
 from jobs.serving.limits import Limits
 from jobs.serving.plan import SHOWN, Asked
@@ -66,7 +66,7 @@ class Version:
                 return None, [str(error)]
         alone = [self._prepare([item]) for item in items]
         good = [rows for rows, _ in alone if rows is not None]
-        return _joined(good) if good else None, [wrong[0] for _, wrong in alone]
+        return joined(good) if good else None, [wrong[0] for _, wrong in alone]
 
     def _check(self, item: Raw) -> None:
         text = item.text if isinstance(item, Pair) else item
@@ -117,13 +117,6 @@ def _card(version: Version, model: Model) -> dict[str, Any]:
 
 def _size(item: Raw) -> int:
     return len(item.image) + len(item.text) if isinstance(item, Pair) else len(item)
-
-
-def _joined(rows: Sequence[Inputs]) -> Inputs:
-    first = rows[0]
-    if isinstance(first, dict):
-        return {name: np.concatenate([part[name] for part in rows]) for name in first}
-    return np.concatenate(rows)
 
 
 def single(rows: Inputs, index: int) -> Inputs:
