@@ -12,9 +12,19 @@ REQUESTS = Metric(
 )
 ERRORS = Metric("espalier_request_errors", "counter", "Requests refused or failed, by what was wrong", (*TAGS, "kind"))
 LATENCY = Metric(
-    "espalier_request_seconds", "histogram", "Time from a request's head to its answer", (*TAGS, "protocol"), SECONDS
+    "espalier_request_seconds",
+    "histogram",
+    "Time from request to answer, of 100 a second at most",
+    (*TAGS, "protocol"),
+    SECONDS,
 )
-BATCH = Metric("espalier_batch_rows", "histogram", "Rows run together", TAGS, (1, 2, 4, 8, 16, 32, 64))
+BATCH = Metric(
+    "espalier_batch_rows",
+    "histogram",
+    "Rows run together, of 100 runs a second at most",
+    TAGS,
+    (1, 2, 4, 8, 16, 32, 64),
+)
 QUEUE = Metric("espalier_queue_requests", "gauge", "Requests a replica holds, waiting or at work", ("model",))
 PREDICTED = Metric("espalier_predictions", "counter", "Rows answered, by the class predicted", (*TAGS, "label"))
 CONFIDENCE = Metric(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.metrics import Metric
 from jobs.artifacts import Model
 from jobs.runtime.inputs import Inputs, joined
 from jobs.serving.answering.observing import Seen
@@ -16,6 +17,7 @@ from jobs.serving.metrics.declared import BATCH, CONFIDENCE, DRIFT, ERRORS, LATE
 from jobs.serving.metrics.drift import Drift
 
 EVERY = 1.0  # seconds that counts are held for, to be told at once
+MEASURED = 100  # values of a histogram that are told of a second: each costs tens of microseconds
 LOOKED = 100  # rows a second that are looked at more closely: each costs tens of microseconds
 NAMED = 100  # classes counted by name; a model of more has the rest counted as one
 OTHERS, NONE = "(others)", "(none)"
@@ -41,7 +43,8 @@ def kind_of(status: int) -> str:
 class Telling:
     """Keeps what it sees, and tells Ray once a second while there is something to tell: an Observer.
 
-    Kept is the class of every row; of the second's first rows, as many as `LOOKED`, also the confidence and, for
+    All requests and classes are counted. Of a histogram the values of the second are told, or of more than `MEASURED`
+    so many of the same distribution. Of the second's first rows, as many as `LOOKED`, the confidence is kept and, for
     drift, the row itself. `in_hand` says how many requests the replica holds.
     """
 
@@ -53,19 +56,21 @@ class Telling:
         self._predicted: dict[str, list[NDArray[np.int64]]] = {}
         self._looked: dict[str, list[tuple[Inputs, NDArray[np.float32]]]] = {}
         self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._seconds: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self._batches: dict[str, list[int]] = {}
         self._left = LOOKED
         self._due = False
 
     def knows(self, version: str, model: Model) -> None:
         """Take note of a version that is going to answer."""
         self._classes[version] = model.classes
-        self._predicted[version], self._looked[version] = [], []
+        self._predicted[version], self._looked[version], self._batches[version] = [], [], []
         if model.expected is not None:
             self._drift[version] = Drift(model.expected)
 
     def forgets(self, version: str) -> None:
         """Let go of a version that answers no more."""
-        for held in (self._classes, self._drift, self._predicted, self._looked):
+        for held in (self._classes, self._drift, self._predicted, self._looked, self._batches):
             held.pop(version, None)
 
     def seen(self, request: Seen) -> None:
@@ -74,8 +79,7 @@ class Telling:
             return
         version = request.version if request.version in self._classes else NONE  # the client may have written it
         self._requests[version, request.protocol, request.status] += 1
-        tags = {"model": self._model, "version": version, "protocol": request.protocol}
-        self._made[LATENCY.name].observe(request.seconds, tags)
+        self._seconds[version, request.protocol].append(request.seconds)
         if not self._due:
             self._due = True
             asyncio.get_running_loop().call_later(EVERY, self.tell)
@@ -91,7 +95,7 @@ class Telling:
 
     def batched(self, version: str, rows: int) -> None:
         """Take note of how many rows ran together."""
-        self._made[BATCH.name].observe(rows, self._tags(version))
+        self._batches.get(version, []).append(rows)
 
     def tell(self) -> None:
         """Tell Ray what was seen since the last time, and drift and queue as they are."""
@@ -102,9 +106,18 @@ class Telling:
             self._made[REQUESTS.name].inc(count, tags | {"protocol": protocol, "status": str(status)})
             if kind := kind_of(status):
                 self._made[ERRORS.name].inc(count, tags | {"kind": kind})
+        seconds, self._seconds = self._seconds, defaultdict(list)
+        for (version, protocol), values in seconds.items():
+            self._observe(LATENCY, values, self._tags(version) | {"protocol": protocol})
         for version in list(self._classes):
+            batches, self._batches[version] = self._batches[version], []
+            self._observe(BATCH, batches, self._tags(version))
             self._tell_predictions(version)
         self._made[QUEUE.name].set(self._in_hand(), {"model": self._model})
+
+    def _observe(self, metric: Metric, values: Sequence[float], tags: dict[str, str]) -> None:
+        for value in spread(values, MEASURED):
+            self._made[metric.name].observe(value, tags)
 
     def _tell_predictions(self, version: str) -> None:
         tags, classes = self._tags(version), self._classes[version]
@@ -129,6 +142,14 @@ class Telling:
 
     def _tags(self, version: str) -> dict[str, str]:
         return {"model": self._model, "version": version}
+
+
+def spread(values: Sequence[float], most: int) -> Sequence[float]:
+    """Return all values, or of more than `most` so many, evenly spread over them by size."""
+    if len(values) <= most:
+        return values
+    ordered = sorted(values)
+    return [ordered[int((place + 0.5) * len(ordered) / most)] for place in range(most)]
 
 
 def _by_label(classes: Sequence[str], counts: NDArray[np.int64]) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from jobs.artifacts import Model
 from jobs.runtime.classifier import golden_rows
 from jobs.serving.answering.app import App
 from jobs.serving.answering.guard import Guard
+from jobs.serving.answering.observing import Seen
 from jobs.serving.keys import KeyRing
 from jobs.serving.limits import Limits
 from jobs.serving.metrics.declared import METRICS
@@ -73,6 +74,26 @@ def test_requests_are_counted_by_version_and_by_what_was_wrong(told: Told, model
     labels = {dict(tags)["label"]: sum(values) for tags, values in told["espalier_predictions"].items()}
     assert sum(labels.values()) == 2
     assert set(told) <= {metric.name for metric in METRICS}
+
+
+def test_many_requests_are_all_counted_and_their_seconds_told_by_some(told: Told, model: Folder) -> None:
+    telling = Telling("digits")
+    telling.knows("v1", Model.load(model))
+
+    async def many() -> None:
+        for number in range(1_000):
+            telling.seen(Seen("http", "/v1/classify", 200, number / 1_000, 1, "v1", "", str(number), "digits"))
+            telling.batched("v1", 1)
+        telling.seen(Seen("http", "/v1/classify", 200, 9.0, 1, "v1", "", "", "another"))
+        telling.tell()
+
+    asyncio.run(many())
+    tags = (("model", "digits"), ("protocol", "http"), ("status", "200"), ("version", "v1"))
+    assert told["espalier_requests"] == {tags: [1_000]}
+    ((_, seconds),) = told["espalier_request_seconds"].items()
+    assert [round(float(np.percentile(seconds, q)), 2) for q in (1, 50, 99)] == [0.01, 0.5, 0.99]
+    assert len(seconds) == 100
+    assert [len(values) for values in told["espalier_batch_rows"].values()] == [100]
 
 
 def test_a_stream_that_shifted_is_told_as_drift(told: Told, model: Folder) -> None:
