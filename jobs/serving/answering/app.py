@@ -192,11 +192,11 @@ async def _health(app: App, request: Request) -> Response:
 
 
 async def _openapi(app: App, request: Request) -> Response:
-    return as_json(document(app.roster.plan.model, app.guard))
+    return as_json(document(app.models.names(), app.guard))
 
 
 async def _docs(app: App, request: Request) -> Response:
-    return page(app.roster.plan.model, app.guard)
+    return page(app.models.names(), app.guard)
 
 
 async def _piece(app: App, request: Request) -> Response:

@@ -26,12 +26,12 @@ REFUSALS = {
 }
 
 
-def document(model: str, guard: Guard) -> dict[str, Any]:
-    """Return the OpenAPI document of a model's application."""
+def document(models: list[str], guard: Guard) -> dict[str, Any]:
+    """Return the OpenAPI document of the application of models, its own first."""
     found: dict[str, Any] = {
         "openapi": "3.1.0",
-        "info": {"title": f"Espalier: {model}", "version": "1"},
-        "paths": _paths(model),
+        "info": {"title": f"Espalier: {models[0]}", "version": "1"},
+        "paths": _paths(models),
         "components": {
             "responses": {code: _error(text) for code, text in REFUSALS.items()},
             "schemas": {"Answer": _answer(), "Tensor": _tensor()},
@@ -43,13 +43,14 @@ def document(model: str, guard: Guard) -> dict[str, Any]:
     return found
 
 
-def _paths(model: str) -> dict[str, Any]:
-    of_model = [{"name": "name", "in": "path", "required": True, "schema": {"const": model}}]
+def _paths(models: list[str]) -> dict[str, Any]:
+    of_model = [{"name": "name", "in": "path", "required": True, "schema": {"enum": models}}]
     version = {"name": "version", "in": "path", "required": True, "schema": TEXT}
     paths = {
         "/v1/classify": {"post": _classify()},
         "/v1/model": {"get": _get("The model's card")},
         "/v1/models/{name}": {"get": _get("The model's card: classes, compression, promises, limits", of_model)},
+        "/v1/models/{name}/classify": {"post": {**_classify(), "parameters": of_model}},
         "/v2": {"get": _get("The server's metadata")},
         "/v2/health/live": {"get": _get("Whether the server lives", is_open=True)},
         "/v2/health/ready": {"get": _get("Whether the server is ready", is_open=True)},
@@ -142,11 +143,11 @@ STYLE = (
 )
 
 
-def page(model: str, guard: Guard) -> Response:
+def page(models: list[str], guard: Guard) -> Response:
     """Return the document as a page: no script, nothing from elsewhere."""
     rows = [
         f"<tr><td><code>{method.upper()}</code><td><code>{html.escape(path)}</code><td>{html.escape(told['summary'])}"
-        for path, methods in document(model, guard)["paths"].items()
+        for path, methods in document(models, guard)["paths"].items()
         for method, told in methods.items()
     ]
     codes = "".join(f"<tr><td>{code}<td>{html.escape(text)}" for code, text in REFUSALS.items())
@@ -154,8 +155,8 @@ def page(model: str, guard: Guard) -> Response:
     caps = ", ".join(f"{name} {value:g}" for name, value in guard.limits.model_dump().items())
     body = (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{html.escape(model)}: interface</title><style>{STYLE}</style>"
-        f"<h1>{html.escape(model)}</h1><p>{key} <a href=openapi.json>openapi.json</a> says it for programs.</p>"
+        f"<title>{html.escape(models[0])}: interface</title><style>{STYLE}</style>"
+        f"<h1>{html.escape(models[0])}</h1><p>{key} <a href=openapi.json>openapi.json</a> says it for programs.</p>"
         f"<table>{''.join(rows)}</table><h2>Statuses</h2><table>{codes}</table><h2>Limits</h2><p>{caps}</p></html>"
     )
     policy = [(b"content-security-policy", CSP)]

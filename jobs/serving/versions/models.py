@@ -27,6 +27,10 @@ class Models:
             raise Refused(404, f"there is no model {name[:64]}")
         return self.others[name]
 
+    def names(self) -> list[str]:
+        """Return the names of all models, the application's own first."""
+        return [self.own.plan.model, *self.others]
+
     def load(self, plan: Plan) -> None:
         """Load what the plan has more. It blocks; nothing that answers changes."""
         self.own.load(plan)

@@ -79,6 +79,8 @@ def test_each_model_answers_by_its_name(app: App, model: Folder, newer: Folder, 
         assert ask(app, "GET", f"/v1/models/{name}").json["version"] == version
         answers[name] = offline[0]["probability"]
     assert answers["digits"] != answers["second"]
+    (named,) = ask(app, "GET", "/openapi.json").json["paths"]["/v2/models/{name}/infer"]["post"]["parameters"]
+    assert named["schema"] == {"enum": ["digits", "second"]}
     body = json.dumps({"image": base64.b64encode(row).decode()}).encode()
     assert ask(app, "POST", "/v1/classify", body, "application/json").json["model"] == "digits"
     told = [(one.model, one.path) for one in watching.requests]
