@@ -66,7 +66,7 @@ def test_without_requests_no_replica_is_left_and_the_next_one_is_answered(ray_cl
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_replicas_are_added_for_requests_that_go_past_serves_own_work(ray_cluster: None, model: Folder) -> None:
+def test_replicas_are_added_for_requests_that_go_past_serves_own_work(ray_cluster: None, heavier: Folder) -> None:
     from ray import serve
 
     from jobs.serving.application import Place, deploy
@@ -77,10 +77,10 @@ def test_replicas_are_added_for_requests_that_go_past_serves_own_work(ray_cluste
 
     scale = Scale(least=1, most=2, ongoing=1.0, up_s=0.5)
     place = Place(application="asked", host="127.0.0.1", port=0, replicas=1, cpus=0.5, scale=scale)
-    image = golden_rows(model.path)[0]
+    image = golden_rows(heavier.path)[0]
     assert isinstance(image, bytes)
     try:
-        url = run_remote(deploy, model, place, resources=Resources(), tell=lambda event: None)["url"]
+        url = run_remote(deploy, heavier, place, resources=Resources(), tell=lambda event: None)["url"]
         assert replicas() == 1
         with Clients(url, image, 6) as clients:
             until = time.monotonic() + PATIENCE
