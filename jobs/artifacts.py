@@ -16,7 +16,7 @@ from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.budget.record import Budget
 from jobs.data.preprocess import Preprocess
-from jobs.exporting.forms import Export, Skipped, Variant
+from jobs.exporting.forms import Export, Skipped, StoredLayer, Variant
 from jobs.fusing.record import Fused
 from jobs.runtime.expected import Expected
 from jobs.spec import Spec
@@ -157,16 +157,12 @@ class Timing(Spec):
         return max(0.0, self.seconds - sum(parts)) if parts else None
 
 
-def _shown(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
 # A number that those who know it may keep to themselves: NaN then, null on disk.
 Shown = Annotated[
     float,
     Field(allow_inf_nan=True),
     BeforeValidator(lambda value: math.nan if value is None else value),
-    PlainSerializer(_shown, float | None),
+    PlainSerializer(lambda value: None if math.isnan(value) else value, float | None),
 ]
 
 
@@ -223,6 +219,7 @@ class Model(Artifact):
     history: list[Epoch] = []
     findings: list[Finding] = []
     skipped: list[Skipped] = []
+    stored: list[StoredLayer] = []  # of a compressed one, what its file holds
     variants: list[Variant] = []  # what the served file was chosen among
     exports: list[Export] = []
     served: str = "model.tflite"

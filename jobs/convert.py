@@ -37,6 +37,7 @@ class Stored:
     data: bytes
     operators: frozenset[str]
     scales: int = 0  # of a quantized one: one for all of it, or one a channel
+    zero: int = 0  # the integer that stands for 0
 
     @property
     def elements(self) -> int:
@@ -51,6 +52,10 @@ class Stored:
             return halves.reshape(-1)[: self.elements].reshape(self.shape)
         return np.frombuffer(self.data, self.type).reshape(self.shape)
 
+    def zeros(self) -> float:
+        """Return the share of the numbers that stand for 0."""
+        return float((self.values() == self.zero).mean())
+
 
 def constants(file: bytes) -> Iterator[Stored]:
     """Yield the constant tensors of a LiteRT file, biases and shapes too."""
@@ -63,8 +68,9 @@ def constants(file: bytes) -> Iterator[Stored]:
                 shape = tuple(int(n) for n in tensor.shape) if tensor.shape is not None else ()
                 found = tensor.quantization.scale if tensor.quantization is not None else None
                 scales = 0 if found is None else len(found)
+                zero = int(tensor.quantization.zeroPoint[0]) if scales else 0
                 name, kind = tensor.name.decode(), names[tensor.type]
-                yield Stored(name, kind, shape, bytes(data), _through(index, readers), scales)
+                yield Stored(name, kind, shape, bytes(data), _through(index, readers), scales, zero)
 
 
 def _readers(model: Any, graph: Any) -> dict[int, list[tuple[str, int]]]:

@@ -19,6 +19,7 @@ from jobs.data.preprocess import Preprocess
 from jobs.data.remote.shards import open_rows, open_texts
 from jobs.data.rows import Pair
 from jobs.exporting.forms import Export, Skipped, Variant
+from jobs.exporting.stored import stored_layers
 from jobs.fusing.record import Fused
 from jobs.judging.served import runner_of
 from jobs.models.model import ModelSpec, build, load_weights, write_weights
@@ -104,6 +105,7 @@ def write_model(
         history=history,
         findings=list(product.findings),
         skipped=list(product.skipped),
+        stored=[] if product.file is None else [*stored_layers(product.file, [layer.name for layer in plain.layers])],
         variants=list(product.variants),
         exports=exports,
         served=SERVED[runtime],

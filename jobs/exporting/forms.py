@@ -12,6 +12,17 @@ class Skipped(Spec):
     why: str
 
 
+class StoredLayer(Spec):
+    """A kernel or embedding as the served file stores it."""
+
+    layer: str
+    type: str  # float32, int8, …
+    bits: int  # of a weight
+    weights: int
+    zeros: float  # share of the weights
+    values: int  # different ones
+
+
 class Variant(Spec):
     """A model's file in one form, as measured on the host that made it, one thread, one row at a time."""
 

@@ -129,8 +129,23 @@ class Prune(Recipe, Technique):
         judged = [(name.rsplit("/", 1)[0], self._judged(v)) for name, v in after.items() if self._prunes(name, v)]
         for layer, (what, promised, measured, kept) in judged:
             yield Finding(technique="prune", what=what, layer=layer, promised=promised, measured=measured, kept=kept)
+        if file is not None and self.pattern == "unstructured":
+            yield from self._in_file(file, [layer for layer, _ in judged])
         if not judged:
             yield Finding(technique="prune", what="kernels in the pattern", promised=">= 1", measured="0", kept=False)
+
+    def _in_file(self, file: bytes, layers: Sequence[str]) -> Iterator[Finding]:
+        """Check that the zeros of every pruned kernel are zeros in the file too."""
+        from jobs.convert import kernels_in, layer_of
+
+        for tensor in kernels_in(file):
+            if (layer := layer_of(tensor.name, layers)) in layers:
+                share = tensor.zeros()
+                kept = share >= self.sparsity - max(SPARE_WEIGHTS / tensor.elements, SPARE_SHARE)
+                what, promised = "sparsity in the file", f">= {self.sparsity:g}"
+                yield Finding(
+                    technique="prune", what=what, layer=layer, promised=promised, measured=f"{share:.4f}", kept=kept
+                )
 
     def _judged(self, value: Any) -> tuple[str, str, str, bool]:
         """Return what of a kernel is judged, what was promised and measured of it, and whether it was kept."""

@@ -72,12 +72,15 @@ def _compress(store: Path) -> None:
     small, quick = (artifact_at(str(next(store.glob(f"*/{step}-*"))), Model) for step in ("small", "quick"))
     assert {finding.technique for finding in small.findings} == {"prune", "share_weights", "quantize", "convert"}
     assert "different values of a channel in the file" in {finding.what for finding in small.findings}
+    assert {layer.bits for layer in small.stored} == {8}
+    assert min(layer.zeros for layer in small.stored) >= 0.59
     assert [found.form for found in small.exports] == ["saved_model"]
     assert [variant.name for variant in quick.variants] == ["float32", "float16", "dynamic", "int8"]
     (served,) = (variant for variant in quick.variants if variant.chosen)
     assert (served.size_bytes, served.p50_ms) == (quick.size_bytes, min(v.p50_ms for v in quick.variants))
     (page,) = store.glob("*/report-*/*/report.html")
     assert "Files of quick, on" in page.read_text()
+    assert "Layers in the file of small" in page.read_text()
 
 
 # By the definition's stem.

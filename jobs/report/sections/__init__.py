@@ -4,6 +4,7 @@ from jobs.report.sections.calibration import calibration as calibration
 from jobs.report.sections.classes import classes as classes
 from jobs.report.sections.comparison import comparison as comparison
 from jobs.report.sections.compressed import budget as budget
+from jobs.report.sections.compressed import layers as layers
 from jobs.report.sections.compressed import losses as losses
 from jobs.report.sections.compressed import members as members
 from jobs.report.sections.data import data as data

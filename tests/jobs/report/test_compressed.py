@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobs.budget.record import Budget, Tried
+from jobs.exporting.forms import StoredLayer
 from jobs.fusing.record import Fused, Ingredient
 from tests.jobs.report.making import a_model, a_report, evaluation
 from tests.jobs.report.reading import Page
@@ -51,6 +52,23 @@ def test_shows_every_chain_that_was_tried_and_the_one_that_was_taken(tmp_path: P
     ]
     assert (
         "The smallest that keeps accuracy at least 0.94, size_bytes at most 2000 was taken." in page.sections["Budget"]
+    )
+
+
+def test_shows_bits_and_zeros_of_every_layer(tmp_path: Path) -> None:
+    stored = [
+        StoredLayer(layer="stem", type="int8", bits=8, weights=300, zeros=0.5, values=16),
+        StoredLayer(layer="words", type="float32", bits=32, weights=100, zeros=0.0, values=100),
+    ]
+    page = Page(written({"small": a_model(tmp_path, "small", CLASSES, stored=stored)}, tmp_path / "out"))
+    assert page.tables["Layers in the file of small"] == [
+        ["Layer", "Type", "Bits", "Weights", "Zeros", "Different values"],
+        ["stem", "int8", "8", "300", "50.00 %", "16"],
+        ["words", "float32", "32", "100", "0.00 %", "100"],
+    ]
+    assert (
+        "small: 400 weights in kernels and embeddings, 14.0 bits each, 37.50 % of them zero."
+        in (page.sections["Layers"])
     )
 
 
