@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from jobs.artifacts import Epoch, Model
 from tests.benchmarks.data_parallel import DATA, ROWS, TRAINING, WORKERS, steady
@@ -26,29 +27,34 @@ class DataParallelScaling(Benchmark):
     unit = "rows/s"
     better = "higher"
     target = 1.7
+    step: ClassVar[str] = "model"  # that is measured
+    phase: ClassVar[str] = "train"  # of its history
+    before: ClassVar[str] = ""  # steps that are made once
+    measured: ClassVar[str] = TRAINING
 
     def prepare(self, work: Path) -> None:
         """Make the data set."""
         from tests.benchmarks.pictures import write_table
 
-        folder = work / "scaling"
+        folder = work / self.id
         folder.mkdir()
         write_table(folder / "pictures.parquet", ROWS)
         self.definition, self.store = folder / "speed.yaml", folder / "store"
-        self.data = DATA.format(table=folder / "pictures.parquet")
+        self.data = DATA.format(table=folder / "pictures.parquet") + self.before
         self.definition.write_text(self.data)
         python("-m", "pipelines", "run", str(self.definition), "--store", str(self.store))
         self.trained: dict[str, list[list[Epoch]]] = {TWO: [], ONE: []}
 
     def _rate(self, strategy: str) -> float:
-        assert TWO in TRAINING
-        self.definition.write_text(self.data + TRAINING.replace(TWO, strategy))
-        options = ("--store", str(self.store), "--fresh", "model")
+        assert TWO in self.measured
+        self.definition.write_text(self.data + self.measured.replace(TWO, strategy))
+        options = ("--store", str(self.store), "--fresh", self.step)
         started = time.perf_counter()
         process = start("-m", "pipelines", "run", str(self.definition), *options)
         with pinned(process.pid):
             ended(process, started)
-        history = artifact(self.store, "speed", "model", Model).history
+        model = artifact(self.store, "speed", self.step, Model)
+        history = [epoch for epoch in model.history if epoch.phase == self.phase]
         self.trained[strategy].append(history)
         return steady([epoch.rows_per_second for epoch in history])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.benchmarks.cached_run import CachedRun
 from tests.benchmarks.checkpoint_tax import CheckpointTax
+from tests.benchmarks.compress_scaling import CompressScaling
 from tests.benchmarks.data_parallel import DataParallel
 from tests.benchmarks.data_parallel_scaling import DataParallelScaling
 from tests.benchmarks.feed import Feed, FeedNumpy
@@ -57,6 +58,7 @@ BENCHMARKS: tuple[type[Benchmark], ...] = (
     ParameterServer,
     ParameterServerTen,
     DataParallelScaling,
+    CompressScaling,
     TurnaroundCold,
     TurnaroundWarm,
     Quickstart,
