@@ -19,13 +19,12 @@ from jobs.training import TrainWork
 from tests.contracts.test_compression import TECHNIQUES, chosen_for
 from tests.rig import TINY, MemoryKeeper
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, pytest.mark.slow]  # make test kills one technique, and breaks off what teaches
 
 EPOCHS = 3
 FIELDS: dict[str, dict[str, Any]] = {"distill": {"features": 0.5}}  # beside those of the examples
-QUICK = "share_weights"  # make test looks at this one; what teaches is looked at where teaching is
 CASES = [
-    pytest.param(kind, index, marks=[] if kind == QUICK else [pytest.mark.slow])
+    (kind, index)
     for kind, examples in TECHNIQUES.items()
     for index, fields in enumerate(examples)
     if fields.get("pattern") != "block"  # of matrices, which images' models have none of
