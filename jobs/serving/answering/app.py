@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from jobs.runtime.inputs import Inputs
@@ -16,13 +15,14 @@ from jobs.serving.answering.guard import Guard
 from jobs.serving.answering.messages import Receive, Request, Response, Scope, Send, as_json, refusal, respond
 from jobs.serving.answering.observing import Observer, Seen
 from jobs.serving.answering.openapi import document, page
+from jobs.serving.answering.patience import within
 from jobs.serving.answering.tensors import infer, labels
 from jobs.serving.page import FILES, piece
 from jobs.serving.refused import Refused
 from jobs.serving.versions.models import Models
 from jobs.serving.versions.version import Version
 
-Handler = Callable[["App", Request], Awaitable[Response]]
+Handler = Callable[["App", Request], Coroutine[Any, Any, Response]]
 MODEL = re.compile(r"/(v[12])/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|classify))?")
 IDENTITY = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 FAILED = Refused(500, "the model failed; its log says how")
@@ -72,9 +72,11 @@ class App:
             handler = self._known(request)
             if request.route in self.open:
                 return await handler(self, request)
-            with self.guard.admitted(request.headers.get(b"authorization"), request.peer) as request.key:
-                async with asyncio.timeout(self.guard.limits.seconds):
-                    return await handler(self, request)
+            request.key = self.guard.enter(request.headers.get(b"authorization"), request.peer)
+            try:
+                return await within(self.guard.limits.seconds, handler(self, request))
+            finally:
+                self.guard.leave()
         except Refused as refused:
             return refusal(refused)
         except TimeoutError:

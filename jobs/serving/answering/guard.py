@@ -30,14 +30,23 @@ class Guard:
     @contextmanager
     def admitted(self, authorization: bytes | None, peer: str | None) -> Iterator[str]:
         """Count a request as in hand, and yield the name of its key; Refused when it is not let in."""
+        name = self.enter(authorization, peer)
+        try:
+            yield name
+        finally:
+            self.leave()
+
+    def enter(self, authorization: bytes | None, peer: str | None) -> str:
+        """Count a request as in hand until it is to `leave`; return its key's name, or Refused."""
         name = self.known(authorization, peer)
         if self.in_hand >= self.limits.requests:
             raise Refused(429, f"{self.limits.requests} requests are in hand already", 1)
         self.in_hand += 1
-        try:
-            yield name
-        finally:
-            self.in_hand -= 1
+        return name
+
+    def leave(self) -> None:
+        """Count a request that entered as answered."""
+        self.in_hand -= 1
 
     def known(self, authorization: bytes | None, peer: str | None, take: bool = True) -> str:
         """Return the name of the key; Refused(401) without one, 403 where there are no keys and another asks.
