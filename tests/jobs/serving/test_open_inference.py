@@ -133,7 +133,7 @@ def test_requests_made_from_the_openapi_document_are_never_a_failure(address: st
     schema = schemathesis.openapi.from_url(f"http://{address}/openapi.json")
     statuses: set[int] = set()
     operations: list[Any] = [result.ok() for result in schema.get_all_operations()]  # type: ignore[union-attr]
-    assert len(operations) == 13
+    assert len(operations) == 14
     for operation in operations:
 
         @BOUNDED
