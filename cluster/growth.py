@@ -43,7 +43,7 @@ def grown(now: list[Nodes], head: list[Nodes], config: dict[str, Any]) -> Capaci
     types: dict[str, Any] = config.get("available_node_types", {})
     added = [
         Nodes(
-            _resources(kind.get("resources", {})),
+            Resources.of_node(kind.get("resources", {})),
             min(limit, int(kind.get("max_workers", limit))),
             name,
             kind.get("labels", {}),
@@ -68,11 +68,7 @@ def _most(added: list[Nodes], limit: int) -> Resources:
 def node_of(node: dict[str, Any]) -> Nodes:
     """Return a node as `ray.nodes()` tells of it."""
     labels = node.get("Labels", {})
-    return Nodes(_resources(node["Resources"]), 1, labels.get(GROUP, ""), labels)
-
-
-def _resources(held: dict[str, float]) -> Resources:
-    return Resources(held.get("CPU", 0), held.get("GPU", 0), held.get("memory", 0))
+    return Nodes(Resources.of_node(node["Resources"]), 1, labels.get(GROUP, ""), labels)
 
 
 @contextmanager
@@ -126,7 +122,7 @@ def _published() -> list[Nodes] | None:
     if config is None or not config.node_group_configs:
         return None
     groups = config.node_group_configs
-    return [Nodes(_resources(group.resources), _count(group.max_count), group.name) for group in groups]
+    return [Nodes(Resources.of_node(group.resources), _count(group.max_count), group.name) for group in groups]
 
 
 def _count(most: int) -> int:

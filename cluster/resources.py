@@ -22,6 +22,11 @@ class Resources:
     memory: float = 0
     labels: tuple[tuple[str, str], ...] = ()
 
+    @classmethod
+    def of_node(cls, held: Mapping[str, float]) -> Resources:
+        """Return what a node, or all of them, hold in Ray's words; of what else Ray counts nothing is asked."""
+        return Resources(held.get("CPU", 0), held.get("GPU", 0), held.get("memory", 0))
+
     def __add__(self, other: Resources) -> Resources:
         return Resources(self.cpus + other.cpus, self.gpus + other.gpus, self.memory + other.memory)
 

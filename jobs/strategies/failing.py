@@ -52,6 +52,8 @@ def blamed(errors: Mapping[int, Any], name: Callable[[int], str]) -> Blamed:
     subject = name(rank)
     if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
         told = StepError(subject, f"found the disk full (ENOSPC: {cause})", remedy="free some space")
+    elif _is_tensorflows(cause) and type(cause).__name__ == "UnavailableError":
+        told = StepError(subject, f"raised {in_short(cause)}: a process it trained with was lost, as its node may be")
     else:
         told = StepError(subject, f"raised {in_short(cause)}")
     return Blamed(told, Failure(f"{told.subject}: {told.found}", "", traceback_of(cause), preempted=preempted))

@@ -25,6 +25,7 @@ from cluster.gang import remove_leftover
 from cluster.growth import asked_ahead, take_back
 from cluster.resources import Resources
 from cluster.retry import Failure, GiveUp, RetryPolicy
+from cluster.session import page_of_job
 from cluster.work import Channel, run_remote
 from jobs.job import Output
 from jobs.strategies.devices import set_up_devices
@@ -102,6 +103,8 @@ def run_group(group: Group, tell: Channel) -> None:
     strategy, held = group.strategy, group.strategy.train_resources()
     least, most = strategy.train_workers(), strategy.most_train_workers()
     set_aside_damaged(group.checkpoints, lambda text: tell({"warning": text}))
+    if page_of_job():  # its dashboard is told of trainings, their attempts and workers, by an actor of Ray's
+        os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
     trainer = DataParallelTrainer(
         _worker,
         train_loop_config={"group": group, "tell": tell},

@@ -156,8 +156,7 @@ def run_sweep(plan: Plan, out: Folder, tell: Channel) -> None:
         tell({"trials kept": len(book.trials)})
     left = plan.trials - len(book.trials)
     if left > 0:
-        held = ray.cluster_resources()
-        _tuned(plan, book, left, together(plan, Resources(held.get("CPU", 0), held.get("GPU", 0))))
+        _tuned(plan, book, left, together(plan, Resources.of_node(ray.cluster_resources())))
     sum_up(plan, [book.trials[number] for number in sorted(book.trials)], out)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +61,28 @@ MORE = """\
 """
 
 
-def watched(root: Path, definition: str, left_out: tuple[Metric, ...]) -> None:
-    """Run a definition, watched by Prometheus, and ask for every metric but some as the dashboard would."""
+@contextmanager
+def scraping(root: Path) -> Iterator[prometheus.Prometheus]:
+    """Have Prometheus scrape the one node of the cluster this process is connected to, with our alerts."""
     prometheus.found()
     (port,) = {node["MetricsExportPort"] for node in ray.nodes()}
     (root / "prometheus.yaml").write_text(yaml.safe_dump(scrape([f"127.0.0.1:{port}"], every="1s")))
     (root / "alerts.yaml").write_text(yaml.safe_dump(rules(alerts())))
+    with prometheus.running(root / "prometheus.yaml", root / "data") as server:
+        yield server
+
+
+def assert_drawn(server: prometheus.Prometheus, metrics: Iterable[Metric]) -> None:
+    """Assert that what a dashboard asks of these metrics gives series, each with all tags."""
+    for metric in metrics:
+        for expression in expressions(metric, {"definition": "watched", "step": ".*"}).values():
+            series = server.wait_for(expression)
+            assert series, expression
+            assert {tag for each in series for tag in each["metric"]} == set(metric.tags), expression
+
+
+def watched(root: Path, definition: str, left_out: tuple[Metric, ...]) -> None:
+    """Run a definition, watched by Prometheus, and ask for every metric but some as the dashboard would."""
     # What every node is called is a label too: what asks for it runs there, and nowhere else.
     node = ray.nodes()[0]["NodeID"]
     held = f"{{kind: single, memory: 1048576, labels: {{ray.io/node-id: {node}}}}}"
@@ -74,14 +92,10 @@ def watched(root: Path, definition: str, left_out: tuple[Metric, ...]) -> None:
     metrics = [metric for declared in packages().values() for metric in declared if metric not in left_out]
     run = root.name
     told = Followed(heard, [Telling(pipeline.name, run, len(planned))])
-    with prometheus.running(root / "prometheus.yaml", root / "data") as server, told:
+    with scraping(root) as server, told:
         outcome = Runner(pipeline, planned, capacity("local"), told, {"versions": {}, "commit": ""}).run()
         assert outcome.done, outcome.errors
-        for metric in metrics:
-            for expression in expressions(metric, {"definition": "watched", "step": ".*"}).values():
-                series = server.wait_for(expression)
-                assert series, expression
-                assert {tag for each in series for tag in each["metric"]} == set(metric.tags), expression
+        assert_drawn(server, metrics)
         done = f'{STEPS.exported}{{run="{run}", state="done"}} == {len(planned)}'
         assert server.wait_for(done), "the last states are told too"
         states = server.ask(f'{STEPS.exported}{{run="{run}"}}')

@@ -66,3 +66,11 @@ def test_a_full_disk_is_named() -> None:
     assert str(blamed({0: full}, name).error) == (
         "worker 0 of 2: found the disk full (ENOSPC: [Errno 28] No space left on device); free some space"
     )
+
+
+def test_a_worker_that_lost_another_says_so() -> None:
+    gone = type("UnavailableError", (Lost,), {"__module__": Lost.__module__})("failed to connect to all addresses")
+    assert str(blamed({0: gone}, name).error) == (
+        "worker 0 of 2: raised UnavailableError('failed to connect to all addresses'): a process it trained with was "
+        "lost, as its node may be"
+    )
