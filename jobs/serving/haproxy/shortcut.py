@@ -8,9 +8,10 @@ way, and so does everything in a Serve whose insides are not those that are know
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from jobs.serving.haproxy.whole import whole
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -43,9 +44,7 @@ class Shortcut:
             scope["root_path"] = scope.get("root_path", "") + route
         hands.inc_num_ongoing_requests(self._counted)
         try:
-            # Most answers are made without a pause: here those that came together are seen to be in hand together.
-            await asyncio.sleep(0)
-            await _answering[0](scope, receive, send)
+            await _answering[0](scope, receive, whole(send))
         finally:
             hands.dec_num_ongoing_requests(self._counted)
 

@@ -53,7 +53,7 @@ def newer(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
 @pytest.fixture(scope="session")
 def heavier(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Return the folder of a model that takes many times as long: too long where requests wait for one another."""
-    return trained(digits, tmp_path_factory.mktemp("heavier"), width=96)
+    return trained(digits, tmp_path_factory.mktemp("heavier"), width=144)
 
 
 def asked(folder: Folder, weight: float = 1.0) -> Asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import threading
@@ -14,7 +15,7 @@ import pytest
 from cluster.folder import Folder
 from jobs.runtime.classifier import golden_rows
 from jobs.serving.limits import Limits
-from tests.jobs.serving.conftest import app_of, asked, listening
+from tests.jobs.serving.conftest import app_of, asked, asking, listening
 
 pytestmark = pytest.mark.training
 CLIENTS = 50
@@ -63,6 +64,19 @@ def overloaded(model: Folder, seconds: float) -> None:
 
 def test_fifty_clients_are_answered_or_told_to_come_again(model: Folder) -> None:
     overloaded(model, 2)
+
+
+def test_requests_of_a_quick_model_that_come_together_are_too_many_together(model: Folder) -> None:
+    app = app_of(asked(model), limits=Limits(requests=8))
+    row = golden_rows(model.path)[0]
+    assert isinstance(row, bytes)
+
+    async def together() -> list[int]:
+        answers = await asyncio.gather(*(asking(app, "POST", "/v1/classify", row, "image/png") for _ in range(10)))
+        return [answer.status for answer in answers]
+
+    assert asyncio.run(together()) == [200] * 8 + [429] * 2
+    assert app.guard.in_hand == 0
 
 
 @pytest.mark.slow

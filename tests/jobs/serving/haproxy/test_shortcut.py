@@ -72,19 +72,6 @@ def test_what_is_for_our_application_goes_there_and_is_counted(ours: list[Any]) 
     assert serve.seen == [("http", "/-/healthz"), ("websocket", "/v1/classify")]
 
 
-def test_requests_that_come_together_are_in_hand_together(ours: list[Any]) -> None:
-    serve = Serve("/")
-    way = Shortcut(RequestIdMiddleware(serve.answer))
-
-    async def together() -> None:
-        scopes = [{"type": "http", "path": "/v1/classify", "headers": []} for _ in range(6)]
-        await asyncio.gather(*(way(scope, None, None) for scope in scopes))
-
-    asyncio.run(together())
-    assert len(ours) == serve._metrics_manager.most == 6
-    assert serve._metrics_manager.now == 0
-
-
 def test_below_a_route_the_application_lies_where_serve_would_put_it(ours: list[Any]) -> None:
     serve = Serve("/digits")
     way = Shortcut(RequestIdMiddleware(serve.answer))
