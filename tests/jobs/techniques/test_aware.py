@@ -67,7 +67,7 @@ class Compressed:
         self.kernels = _kernels(out.read_bytes("weights.npz"))
 
     def after(self, technique: int) -> dict[str, Any]:
-        return _kernels(self.keeper.root.read_bytes(f"technique{technique:03d}/weights.npz"))
+        return _kernels(self.keeper.root.read_bytes(f"tuned{technique + 1:03d}/weights.npz"))
 
     def in_file(self) -> dict[str, Any]:
         """Return the int8 kernels of the file by layer: `[channels, …]`."""
@@ -116,7 +116,7 @@ def test_both_outlast_the_training_and_no_convolution_is_emptied(digits: Folder,
     assert pointwise, "1×1 convolutions, which TFMOT's own preserving scheme may empty"
     assert {f.technique for f in found.made.findings} == {"prune", "share_weights", "quantize", "convert"}
     assert found.made.skipped == []
-    shutil.rmtree(tmp_path / "technique002")
+    shutil.rmtree(tmp_path / "tuned003")
     shutil.rmtree(tmp_path / "out")
     resumed = Compressed([PRUNE, SHARE, AWARE], model, digits, tmp_path, found.keeper.first[2])
     for name, kernel in resumed.kernels.items():
