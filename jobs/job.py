@@ -27,6 +27,7 @@ class Output:
     checkpoints: Folder
     tell: Callable[[dict[str, Any]], None]
     stop: threading.Event = field(default_factory=threading.Event)
+    definition: str = ""  # its name: what the job calls things on a cluster that others use too
 
 
 class Job(Choice):

@@ -222,7 +222,8 @@ class Runner:
     def _attempt(self, step: Planned, log: Log) -> Artifact:
         attempt = step.place.begin()
         late = threading.Event()
-        out = Output(step.name, attempt.folder, step.place.checkpoints, log, _Either(self.stop, late))
+        place, stop = step.place, _Either(self.stop, late)
+        out = Output(step.name, attempt.folder, place.checkpoints, log, stop, definition=place.pipeline)
         limit = threading.Timer(step.job.timeout or 0, late.set)
         try:
             if step.job.timeout is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ from jobs.serving.keys import HashedKey, Key
 from jobs.serving.limits import Limits
 from jobs.serving.scale import Scale
 from jobs.spec import INCIDENTAL, Path, Ref
+
+if TYPE_CHECKING:
+    from jobs.serving.application import Place
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -38,7 +41,10 @@ class Deploy(Job):
         list[Annotated[str, Ref(Model)]],
         Field(max_length=64, description="Other models it answers for, each by its step's name"),
     ] = []
-    application: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Also its path")] = "classifier"
+    application: Annotated[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] | None,
+        Field(description="Its name on the cluster; none: the definition's"),
+    ] = None
     reject_below: Annotated[
         float | None, Field(gt=0, le=1, description="Probability under which the answer is no label, but null")
     ] = None
@@ -125,10 +131,19 @@ class Deploy(Job):
 
     def run(self, inputs: Inputs, out: Output) -> Endpoint:
         """Deploy, ask one real request, and check its answer."""
-        from jobs.serving.application import Place, deploy
+        from jobs.serving.application import deploy
 
-        place = Place(
-            application=self.application,
+        place = self._place(inputs, out.definition)
+        facts = run_remote(
+            deploy, inputs[self.model].folder, place, resources=Resources(), tell=out.tell, stop=out.stop
+        )
+        return Endpoint.model_validate(facts)
+
+    def _place(self, inputs: Inputs, definition: str) -> Place:
+        from jobs.serving.application import Place
+
+        return Place(
+            application=self.application or definition,
             host=self.host,
             port=self.port,
             replicas=self.replicas,
@@ -145,10 +160,6 @@ class Deploy(Job):
             golden_ms=self.golden_ms,
             scale=self.scale,
         )
-        facts = run_remote(
-            deploy, inputs[self.model].folder, place, resources=Resources(), tell=out.tell, stop=out.stop
-        )
-        return Endpoint.model_validate(facts)
 
     def _keys(self) -> list[HashedKey]:
         """Return the keys as hashes: what is secret does not leave this process."""

@@ -57,6 +57,9 @@ class Control:
             for name, one in client.get_serve_details()["applications"].items()
             if name != self.application and one.get("deployed_app_config")
         ]
+        if takers := [one["name"] for one in others if one["route_prefix"] == place.route]:
+            remedy = "give it a route of its own, or the application's name to replace what that serves"
+            raise StepError(self.application, f"finds '{takers[0]}' at its route {place.route}", remedy=remedy)
         written = {"applications": [*others, application(place, plan, _environment())]}
         client.deploy_apps(ServeDeploySchema.model_validate(written))
         self._wait()

@@ -56,3 +56,8 @@ def test_the_threshold_is_the_one_that_was_judged() -> None:
 def test_an_open_door_is_refused_before_anything_starts(fields: dict[str, Any], found: list[Any]) -> None:
     job = Deploy.model_validate({"job": "deploy", "model": "small", **fields})
     assert list(job.problems({})) == found
+
+
+def test_an_application_is_called_as_its_definition_unless_told_otherwise() -> None:
+    assert Deploy(model="small")._place({}, "news").application == "news"
+    assert Deploy(model="small", application="shop")._place({}, "news").application == "shop"

@@ -145,3 +145,16 @@ def test_a_version_that_is_not_sure_enough_gives_no_label(model: Folder) -> None
         assert isinstance(row, bytes)
         (answer,) = ask_app(app, "POST", "/v1/classify", row, "image/png").json["predictions"]
         assert (answer["label"], answer["rejected"]) == (None, True)
+
+
+def test_another_application_does_not_take_the_route_of_one_that_runs(facts: dict[str, Any], model: Folder) -> None:
+    from jobs.serving.application import Place, deploy
+
+    place = Place(application="late", host="127.0.0.1", port=0, replicas=1, cpus=0.5)
+    with pytest.raises(StepError) as refused:
+        run_remote(deploy, model, place, resources=Resources(), tell=lambda event: None)
+    assert str(refused.value) == (
+        "late: finds 'tried' at its route /; give it a route of its own, or the application's name to replace what "
+        "that serves"
+    )
+    assert ask(facts["url"], "GET", "/health", b"")[0] == 200
