@@ -48,6 +48,23 @@ def test_an_elastic_training_survives_the_preemption_of_a_node_whenever_that_cam
 
 @pytest.mark.slow
 @pytest.mark.cluster
+def test_a_node_that_is_killed_without_notice_costs_one_retry_and_training_goes_on(
+    digits: Folder, tmp_path: Path
+) -> None:
+    events = events_of("two_raylets", tmp_path, digits, "sudden")
+    assert [event["workers"] for event in events if "workers" in event] == [2, 1]
+    (retry,) = (event for event in events if "retry" in event)
+    assert retry["restart"] == "1 of 1"
+    # Workers find out sooner than Ray, whose head waits for the node a while.
+    assert re.search("was lost with its node|a process it trained with was lost, as its node may be$", retry["retry"])
+    (resumed,) = (event["after_epoch"] for event in events if "resume" in event)
+    before = [event["epoch"]["epoch"] for event in events[: events.index(retry)] if "epoch" in event]
+    assert resumed == before[-1]
+    assert [epoch.epoch for epoch in Model.load(Folder.parse(str(tmp_path / "out"))).history] == [*range(1, EPOCHS + 1)]
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
 def test_parameter_servers_that_lose_a_node_start_again_elsewhere_and_no_failure_is_counted(
     digits: Folder, tmp_path: Path
 ) -> None:

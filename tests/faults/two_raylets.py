@@ -1,6 +1,7 @@
 """Trains on a cluster that loses its second node, and prints what is told: run by test_preemption.py.
 
-Called with a folder to work in, the folder of a data set, and `early` or `late`: when the second node comes.
+Called with a folder to work in, the folder of a data set, and `early` or `late`: when the second node comes. With
+`sudden` it comes early and is killed without a notice, and one retry is allowed.
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ class Slowly:
 class Node:
     """The second node: it comes before the training or while one worker trains.
 
-    It is drained once two train, and killed after the notice.
+    It is drained once two train, and killed after the notice; a sudden one is killed then.
     """
 
-    def __init__(self, cluster: Cluster, slow: Path, early: bool) -> None:
-        self.cluster, self.slow = cluster, slow
+    def __init__(self, cluster: Cluster, slow: Path, when: str) -> None:
+        self.cluster, self.slow, self.sudden = cluster, slow, when == "sudden"
         self.workers, self.drained = 0, False
         self.node: Any = None
-        if early:
+        if when != "late":
             self.come()
 
     def come(self) -> None:
@@ -75,7 +76,10 @@ class Node:
             self.come()
         elif "epoch" in event and self.workers == 2 and not self.drained:
             self.drained = True
-            drain(self.cluster, self.node, DEADLINE)
+            if self.sudden:
+                self.cluster.remove_node(self.node, False)
+            else:
+                drain(self.cluster, self.node, DEADLINE)
         elif "preemption" in event:
             threading.Timer(LAST, self.cluster.remove_node, [self.node, False]).start()
         elif event.get("workers") == 1 and self.drained:
@@ -83,7 +87,7 @@ class Node:
 
 
 def main(root: Path, data: str, when: str) -> None:
-    """Train elastically, with no retries at all."""
+    """Train elastically, with no retries unless the node goes suddenly."""
     from jobs.strategies.ray_train import Group, run_group
 
     slow = root / "slow"
@@ -91,11 +95,11 @@ def main(root: Path, data: str, when: str) -> None:
     strategy, recipe = Strategy.choose(elastic), TrainRecipe(epochs=EPOCHS, batch_size=100)
     model, out = ModelSpec.model_validate({"backbone": TINY}), Folder.parse(str(root / "out"))
     work = Slowly(TrainWork(model, recipe, strategy, Folder.parse(data), out), slow)
-    group = Group(work, strategy, "run", Folder.parse(str(root / "checkpoints")), 0, 100)
+    group = Group(work, strategy, "run", Folder.parse(str(root / "checkpoints")), int(when == "sudden"), 100)
 
     # A group that asks for the node that has just been lost asks again after five seconds, not after a minute.
     with cluster_of_one(RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S="5") as cluster:
-        run_remote(run_group, group, resources=Resources(), tell=Node(cluster, slow, when == "early").heard)
+        run_remote(run_group, group, resources=Resources(), tell=Node(cluster, slow, when).heard)
 
 
 if __name__ == "__main__":
