@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from cluster.errors import StepError
 from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import run_remote
@@ -142,8 +143,11 @@ class Deploy(Job):
     def _place(self, inputs: Inputs, definition: str) -> Place:
         from jobs.serving.application import Place
 
+        application = self.application or definition
+        if application in self.also:
+            raise StepError("also", f"names '{application}', as the application is called", remedy="set application")
         return Place(
-            application=self.application or definition,
+            application=application,
             host=self.host,
             port=self.port,
             replicas=self.replicas,

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from cluster.errors import StepError
 from cluster.folder import Folder
+from jobs.job import Output
 from jobs.kinds.deploy import Deploy
 from jobs.runtime.classifier import golden_rows
 from jobs.serving.answering.app import App
@@ -123,6 +125,13 @@ def test_a_plan_of_several_travels_as_json(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("also", [["small"], ["other", "other"], ["classifier"]])
 def test_a_name_is_of_one_model_only(also: list[str]) -> None:
-    job = Deploy.model_validate({"job": "deploy", "model": "small", "also": also})
+    job = Deploy.model_validate({"job": "deploy", "model": "small", "application": "classifier", "also": also})
     wrong = "names a model twice, the step of model, or one called as the application"
     assert list(job.problems({})) == [(("also",), wrong)]
+
+
+def test_a_model_is_not_called_as_the_definition_whose_name_the_application_takes(tmp_path: Any) -> None:
+    job = Deploy.model_validate({"job": "deploy", "model": "small", "also": ["teacher"]})
+    place = Folder.parse(str(tmp_path))
+    with pytest.raises(StepError, match="^also names 'teacher', as the application is called; set application$"):
+        job.run({}, Output("live", place, place, lambda event: None, definition="teacher"))

@@ -177,6 +177,7 @@ def test_a_candidate_that_says_other_labels_is_rolled_back_before_it_answers_any
     assert after.facts["candidate"]["p99_ms"] > 0
 
 
+@pytest.mark.slow  # it asks for two cores that nobody else keeps busy
 def test_a_candidate_that_is_slow_only_under_load_is_rolled_back_from_its_canary(
     url: str, model: Folder, heavier: Folder
 ) -> None:
