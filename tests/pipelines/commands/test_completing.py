@@ -40,5 +40,6 @@ def test_tab_offers(tmp_path: Path, define: Define, words: list[str], expected: 
 
 def test_the_shell_is_told_how_to_ask(tmp_path: Path) -> None:
     code = "from pipelines.__main__ import main; main(['--show-completion', 'bash'])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    named = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # whatever the tests were started from
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=named)
     assert "complete -o default -F _espalier_completion espalier" in found.stdout
