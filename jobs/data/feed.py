@@ -1,8 +1,10 @@
 """Feeds prepared rows to train steps: which rows each replica sees at each train step, and how they get there.
 
-The order of rows is a pure function of (seed, epoch). Every row is seen once an epoch for any number of replicas: the
-last global batch is smaller, and is split as evenly as its rows allow. A replica that would get none gets one row of
-weight 0. Augmentations change the rows of a training feed as they are read, by draws that depend on replicas as little.
+The order of rows is a pure function of (seed, epoch). Every row is seen once an epoch for any number of replicas. Where
+what is left for the last global batch is under half of one, too few for good statistics and perhaps for every replica,
+the last two share their rows evenly. A batch is split as evenly as its rows allow. A replica that would still get none
+gets one row of weight 0. Augmentations change the rows of a training feed as they are read, by draws that depend on
+replicas as little.
 
 Crossing from NumPy to tf.data costs about as much as gathering a hundred small images, so several shards cross at once;
 bytes stay bytes, where nothing changes them, until the model's input makes floats of them, on its device.
@@ -74,7 +76,16 @@ class Feed:
     def batch(self, train_step: int) -> NDArray[np.int64]:
         """Return the row indices of the whole global batch at `train_step`."""
         epoch, step = divmod(train_step, self.steps)
-        return self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
+        return self.order(epoch)[self._start(step) : self._start(step + 1)]
+
+    def _start(self, step: int) -> int:
+        """Return where in an epoch's rows the global batch of its train step `step` starts."""
+        rows, size = len(self.rows), self.batch_size
+        if step == self.steps:
+            return rows
+        if step and step == self.steps - 1 and rows - step * size < size / 2:
+            return rows - (rows - (step - 1) * size) // 2
+        return step * size
 
     def shard(self, train_step: int, replica: int, replicas: int) -> NDArray[np.int64]:
         """Return the row indices of `replica` at `train_step`."""
@@ -83,12 +94,16 @@ class Feed:
 
     def alike(self, first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
         """Yield (train step, count) of runs of at most `most` train steps whose batches have equally many rows."""
-        ragged = len(self.rows) % self.batch_size > 0
         while first < last:
-            whole = self.steps - 1 - first % self.steps if ragged else last - first
-            count = min(most, last - first, max(1, whole))
+            count, rows = 1, self._rows(first)
+            while count < min(most, last - first) and self._rows(first + count) == rows:
+                count += 1
             yield first, count
             first += count
+
+    def _rows(self, train_step: int) -> int:
+        step = train_step % self.steps
+        return self._start(step + 1) - self._start(step)
 
     def read(self, train_step: int, replica: int, replicas: int) -> Batch:
         """Return one replica's shard."""
@@ -171,7 +186,7 @@ class Feed:
         """Return the shards of an epoch, numbered in order, in runs of equally many rows and at most `most` shards."""
 
         def rows(shard: int) -> int:
-            batch = min(self.batch_size, len(self.rows) - shard // local * self.batch_size)
+            batch = self._rows(shard // local)
             replica = first + shard % local
             return max(1, (replica + 1) * batch // replicas - replica * batch // replicas)
 

@@ -19,7 +19,7 @@ from cluster.folder import Folder
 from cluster.gang import remove_leftover
 from cluster.resources import Resources
 from cluster.work import run_remote
-from jobs.artifacts import Model
+from jobs.artifacts import Dataset, Model
 from jobs.models.model import ModelSpec
 from jobs.recipe import TrainRecipe
 from jobs.strategies.parameter_server.parameter_server import ParameterServer
@@ -54,6 +54,38 @@ class Kill:
         return int(json.loads(file.read_text())[who])
 
 
+@dataclass(frozen=True)
+class KillInFlight:
+    """Does `work`, and kills who is named while closures are in flight, once each; picklable.
+
+    `during` says in which epoch, and before which train step another closure is handed out.
+    """
+
+    work: Any
+    kill: Kill
+    during: dict[int, int]
+
+    def __call__(self, engine: Any, keeper: Any) -> None:
+        flight, train = engine._flight, engine.train
+        launch = flight.launch
+
+        def training(one: Any, feed: Any, first: int, last: int) -> Any:
+            def launching(run: Any, given: Any, done: Any) -> None:
+                epoch, train_step = divmod(int(given[1]), feed.steps)
+                if train_step >= self.during.get(epoch + 1, feed.steps) and flight.highest:  # some have set out
+                    self.kill(epoch + 1)
+                launch(run, given, done)
+
+            flight.launch = launching
+            try:
+                return train(one, feed, first, last)
+            finally:
+                flight.launch = launch
+
+        engine.train = training
+        self.work(engine, keeper)
+
+
 @dataclass
 class Training:
     """A small training below `root`; it remembers what was told, and every process and address there was."""
@@ -65,12 +97,16 @@ class Training:
     addresses: list[tuple[str, int]] = field(default_factory=list)
 
     def run(self, after: dict[int, str], retries: int = 0) -> None:
+        self.do(DoAfterEpoch(self.work(), 0, Kill(after, self.root)), retries)
+
+    def work(self, every: int | None = None) -> TrainWork:
+        model = ModelSpec.model_validate({"backbone": TINY})
+        recipe = TrainRecipe(epochs=3, batch_size=100, learning_rate=0.01, checkpoint_every=every)
+        return TrainWork(model, recipe, STRATEGY, self.data, Folder.parse(str(self.root / "out")))
+
+    def do(self, killing: Any, retries: int) -> None:
         from jobs.strategies.ray_train import Group, run_group
 
-        model = ModelSpec.model_validate({"backbone": TINY})
-        recipe = TrainRecipe(epochs=3, batch_size=100, learning_rate=0.01)
-        work = TrainWork(model, recipe, STRATEGY, self.data, Folder.parse(str(self.root / "out")))
-        killing = DoAfterEpoch(work, 0, Kill(after, self.root))
         checkpoints = Folder.parse(str(self.root / "checkpoints"))
         group = Group(killing, STRATEGY, "run", checkpoints, retries, 2)
         run_remote(run_group, group, resources=Resources(), tell=self.tell, warm=True)
@@ -115,6 +151,25 @@ def test_a_lost_worker_is_done_without_and_a_lost_server_is_one_restart_from_the
     assert training.told("after_epoch") == [2]
     assert epochs_of(training.events) == [1, 2, 3]
     assert [epoch.epoch for epoch in Model.load(Folder.parse(str(tmp_path / "out"))).history] == [1, 2, 3]
+    training.assert_nothing_is_left()
+
+
+@pytest.mark.timeout(400)
+def test_a_worker_and_a_server_killed_while_closures_fly_cost_no_row_and_no_more_than_one_restart(
+    ray_cluster: None, digits: Folder, tmp_path: Path
+) -> None:
+    training = Training(tmp_path, digits)
+    kill = Kill({1: "worker 1", 2: "server 0"}, tmp_path)
+    training.do(KillInFlight(training.work(every=6), kill, {1: 4, 2: 8}), retries=1)
+    (warning,) = training.told("warning")
+    assert warning.startswith("worker 1: (pid ")
+    (retry,) = training.told("retry")
+    assert retry.startswith("server 0: (pid ")
+    assert [(event["after_epoch"], event["train_step"]) for event in training.events if "resume" in event] == [(1, 6)]
+    history = Model.load(Folder.parse(str(tmp_path / "out"))).history
+    assert [epoch.epoch for epoch in history] == epochs_of(training.events) == [1, 2, 3]
+    rows = Dataset.load(digits).rows["train"]
+    assert [round(epoch.rows_per_second * epoch.seconds) for epoch in history] == [rows] * 3
     training.assert_nothing_is_left()
 
 

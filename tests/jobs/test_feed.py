@@ -44,8 +44,26 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_a_replica_without_rows_gets_one_of_weight_zero() -> None:
-    batch = Feed(Numbers(9), 8, None).read(1, 0, 2)
-    assert (len(batch.x), len(batch.y), batch.weights.tolist(), float(batch.scale)) == (1, 1, [0.0], 1.0)
+    batch = Feed(Numbers(3), 8, None).read(0, 0, 4)
+    assert (len(batch.x), len(batch.y), batch.weights.tolist()) == (1, 1, [0.0])
+    assert float(batch.scale) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"), [(40, [10] * 4), (35, [10, 10, 10, 5]), (34, [10, 10, 7, 7]), (31, [10, 10, 6, 5]), (3, [3])]
+)
+def test_the_last_two_batches_share_their_rows_where_few_are_left(rows: int, sizes: list[int]) -> None:
+    feed = Feed(Numbers(rows), 10, None)
+    assert [len(feed.batch(step)) for step in range(feed.steps)] == sizes
+    assert np.concatenate([feed.batch(step) for step in range(feed.steps)]).tolist() == list(range(rows))
+
+
+@pytest.mark.parametrize("replicas", [2, 4, 8])
+def test_no_replica_is_without_rows_where_a_batch_has_two_for_each(replicas: int) -> None:
+    for rows in range(16, 64):
+        feed = Feed(Numbers(rows), 16, seed=1)
+        shards = [feed.shard(step, replica, replicas) for step in range(feed.steps) for replica in range(replicas)]
+        assert all(map(len, shards)), rows
 
 
 @pytest.mark.parametrize(
@@ -55,7 +73,10 @@ def test_a_replica_without_rows_gets_one_of_weight_zero() -> None:
         (40, 3, [(0, 3), (3, 3), (6, 2)]),
         (35, 64, [(0, 3), (3, 1), (4, 3), (7, 1)]),
         (35, 2, [(0, 2), (2, 1), (3, 1), (4, 2), (6, 1), (7, 1)]),
-        (5, 64, [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)]),
+        (32, 64, [(0, 2), (2, 2), (4, 2), (6, 2)]),
+        (33, 64, [(0, 2), (2, 1), (3, 1), (4, 2), (6, 1), (7, 1)]),
+        (5, 64, [(0, 8)]),
+        (5, 3, [(0, 3), (3, 3), (6, 2)]),
     ],
 )
 def test_runs_of_train_steps_keep_a_smaller_batch_apart(rows: int, most: int, runs: list[tuple[int, int]]) -> None:
