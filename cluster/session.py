@@ -14,7 +14,8 @@ from typing import Any
 from cluster.environment import driver_environment, variables
 from cluster.errors import ClusterError
 from cluster.resources import Capacity, Nodes, Resources
-from cluster.warm_start import Imports, begin, end
+from cluster.starting.setup_worker import light_setup
+from cluster.starting.warm_start import Imports, begin, end
 
 CONNECT_S = 10.0  # how long a cluster may take to accept a connection
 Front = Callable[[], AbstractContextManager[Mapping[str, str]]]  # what stands for a cluster's life, and its variables
@@ -72,7 +73,8 @@ def connect(
         here = {"num_cpus": cpus or cpus_here(), "include_dashboard": dashboard, "dashboard_host": "127.0.0.1"}
         options |= here if dashboard else here | {"dashboard_port": _unused_port()}
     try:
-        context = ray.init(address=address or "local", **options)
+        with light_setup():
+            context = ray.init(address=address or "local", **options)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if address is None:
             _end()

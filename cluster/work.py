@@ -13,7 +13,7 @@ from typing import Any
 
 from cluster.errors import EspalierError, StepError
 from cluster.resources import Resources
-from cluster.warm_start import runtime_env
+from cluster.starting.warm_start import runtime_env
 
 Event = dict[str, Any]
 GRACE = 10.0  # seconds a stopped process has to end

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cluster.folder import Folder
 from cluster.resources import Resources
-from cluster.warm_start import Imports
+from cluster.starting.warm_start import Imports
 from jobs.artifacts import Artifact
 from jobs.spec import INCIDENTAL, Choice, Path, Ref
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from cluster import warm_start
 from cluster.environment import ALLOCATION
 from cluster.errors import StepError
 from cluster.resources import Resources
-from cluster.warm_start import Imports, begin, end
+from cluster.starting import warm_start
+from cluster.starting.warm_start import Imports, begin, end
 from cluster.work import run_remote
 
 LONGEST = 30.0
@@ -129,7 +129,7 @@ def test_a_stem_ends_with_the_run_and_with_a_killed_driver(tmp_path: Path, monke
     assert not Path(f"/proc/{process.pid}").exists()
     assert warm_start.runtime_env() == {}
     driver = (
-        "from cluster import warm_start as w; import time\n"
+        "from cluster.starting import warm_start as w; import time\n"
         "w.begin(w.Imports(('wave',), ())); print(w._here[-1][1].pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", driver], stdout=subprocess.PIPE, text=True) as running:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from cluster.session import address_of, connect, disconnect, head_address
-from cluster.warm_start import Imports
+from cluster.starting.warm_start import Imports
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = 130

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cluster import warm_start
 from cluster.folder import Folder
 from cluster.resources import Resources
+from cluster.starting import warm_start
 from cluster.work import run_remote
 from jobs.strategies.data_parallel import DataParallel
 
