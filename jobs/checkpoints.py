@@ -20,6 +20,7 @@ from jobs.spec import Spec
 _NAME = re.compile(r"phase(\d{3})-epoch(\d{6})(?:-step(\d{6,}))?(?:-[0-9a-f]{8})?")
 DELETE = "delete that folder to start the step afresh"
 SEAL = "whole.json"
+LINK = "link.json"
 MANIFEST = "manifest.json"
 _FILES = ("arrays.npz", "state.json")
 
@@ -115,12 +116,17 @@ class Link(Spec):
 
 def write_link(path: Path, link: Link, weights: Mapping[str, Any]) -> None:
     """Write what a stage leaves into the folder `path`."""
-    (path / "link.json").write_text(link.model_dump_json())
+    (path / LINK).write_text(link.model_dump_json())
     write_weights(path / "weights.npz", weights)
 
 
 def read_link(kept: Folder) -> tuple[Link, dict[str, Any]]:
     """Return what `write_link` wrote."""
     path = kept.fetch()
-    link = Link.model_validate_json((path / "link.json").read_text())
+    link = Link.model_validate_json((path / LINK).read_text())
     return link, read_weights((path / "weights.npz").read_bytes(), str(kept))
+
+
+def read_history(kept: Folder) -> list[Epoch]:
+    """Return the epochs that led to what `write_link` wrote."""
+    return Link.model_validate_json(kept.read_bytes(LINK)).history

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 SLACK = 1e-9  # 0.97 is not 0.01 below 0.98 in binary
 LEAST = ("accuracy", "balanced_accuracy", "macro_f1", "macro_average_precision", "coverage", "accepted_accuracy")
 
+SHARES = {"size_share": "size_bytes", "gzip_share": "gzip_bytes"}  # of the first model's
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -60,9 +62,10 @@ class Verdict:
         if level is not None and metric in ("accuracy", "accuracy_drop"):
             low, high = self._bounds(metric, one_sided(level))
             return low if metric in LEAST else high, f"at confidence {level:g} is"
+        if metric in SHARES:
+            return self.found[SHARES[metric]] / self.first[SHARES[metric]], "is"
         values = {
             "accuracy_drop": self.first["accuracy"] - self.found["accuracy"],
-            "size_share": self.found["size_bytes"] / self.first["size_bytes"],
             "ece": self.found.get("calibration", {}).get("ece"),
             "coverage": self.found.get("reject", {}).get("coverage"),
             "accepted_accuracy": self.found.get("reject", {}).get("accuracy"),

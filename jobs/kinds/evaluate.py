@@ -37,6 +37,9 @@ class Require(Spec):
     accepted_accuracy: Annotated[float | None, Field(ge=0, le=1, description="Of rows not rejected, at least")] = None
     size_bytes: Annotated[int | None, Field(gt=0, description="At most")] = None
     size_share: Annotated[float | None, Field(gt=0, description="At most, of the first model's bytes")] = None
+    gzip_share: Annotated[
+        float | None, Field(gt=0, description="At most, of the first model's bytes, both gzipped: zeros cost little so")
+    ] = None
     p99_ms: Annotated[float | None, Field(gt=0, description="At most")] = None
 
     REJECTION: ClassVar[tuple[str, ...]] = ("coverage", "accepted_accuracy")

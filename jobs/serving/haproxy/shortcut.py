@@ -8,7 +8,8 @@ way, and so does everything in a Serve whose insides are not those that are know
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 from jobs.serving.haproxy.whole import whole
@@ -17,11 +18,24 @@ Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
 OWN = "/-/"  # of Serve: health and routes
 _answering: list[Application] = []  # this process's application: one or, where it is not ours, none
+_counting: list[Callable[[int], None]] = []  # tells Serve how many more, or fewer, requests this process has in hand
 
 
 def answer_with(application: Application) -> None:
     """Have this process's requests answered by `application` at once."""
     _answering[:] = [application]
+
+
+@contextmanager
+def in_hand() -> Iterator[None]:
+    """Have Serve count a request that did not come through it, as long as the block lasts, where HAProxy is used."""
+    for tell in _counting:
+        tell(1)
+    try:
+        yield
+    finally:
+        for tell in _counting:
+            tell(-1)
 
 
 class Shortcut:
@@ -31,6 +45,13 @@ class Shortcut:
         self._serves = app
         self._replica = known(app)
         self._counted = _counted() if self._replica is not None else None
+        if self._replica is not None:
+            _counting[:] = [self._tell]
+
+    def _tell(self, more: int) -> None:
+        hands = self._replica._metrics_manager
+        act = hands.inc_num_ongoing_requests if more > 0 else hands.dec_num_ongoing_requests
+        act(self._counted)
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Pass a request on."""

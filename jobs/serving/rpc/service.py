@@ -21,6 +21,7 @@ from jobs.serving.answering import open_inference
 from jobs.serving.answering.app import App
 from jobs.serving.answering.observing import Seen
 from jobs.serving.answering.tensors import Inference, from_raw, from_values, infer, labels, packed
+from jobs.serving.haproxy.shortcut import in_hand
 from jobs.serving.refused import Refused
 from jobs.serving.rpc.protocol import METHODS, SERVICE, messages
 from jobs.serving.versions.roster import Roster
@@ -108,7 +109,8 @@ class Service:
         async def guarded(request: Any, context: Any) -> Any:
             begun = time.perf_counter()
             seen: dict[str, Any] = {"status": 200, "rows": 0, "version": "", "key": "", "model": self._own}
-            found = await self._outcome(name, answer, request, context, seen)
+            with in_hand():
+                found = await self._outcome(name, answer, request, context, seen)
             if isinstance(found, Refused):
                 seen["status"] = found.status
             self.app.observe(Seen("grpc", name, seconds=time.perf_counter() - begun, request_id="", **seen))

@@ -106,14 +106,19 @@ class Lane:
 
     def _work(self, runner: Runner) -> None:
         while (taken := self._take()) is not None:
-            try:
-                rows = taken[0].rows if len(taken) == 1 else joined([waiting.rows for waiting in taken])
-                number = sum(waiting.count for waiting in taken)
-                result: NDArray[np.float32] | Exception = self.run(runner, rows, number)
-                self._told(number)
-            except Exception as error:  # noqa: BLE001  whoever waits is told, and the thread lives on
-                result = error
-            taken[0].future.get_loop().call_soon_threadsafe(_hand_out, taken, result)
+            answers = self._answers(runner, taken)
+            taken[0].future.get_loop().call_soon_threadsafe(_hand_out, taken, answers)
+
+    def _answers(self, runner: Runner, taken: list[Waiting]) -> list[NDArray[np.float32] | Exception]:
+        """Return the logits of each request, or what was raised; one that cannot be run together fails alone."""
+        try:
+            rows = taken[0].rows if len(taken) == 1 else joined([waiting.rows for waiting in taken])
+            number = sum(waiting.count for waiting in taken)
+            logits = self.run(runner, rows, number)
+            self._told(number)
+        except Exception as error:  # noqa: BLE001  whoever waits is told, and the thread lives on
+            return [error] if len(taken) == 1 else [self._answers(runner, [waiting])[0] for waiting in taken]
+        return [*np.split(logits, np.cumsum([waiting.count for waiting in taken])[:-1])]
 
     def _take(self) -> list[Waiting] | None:
         """Wait for rows, and return what runs together: at most the largest size, or one request; None once closed."""
@@ -136,15 +141,14 @@ class Lane:
             self._ready.notify_all()
 
 
-def _hand_out(taken: list[Waiting], result: NDArray[np.float32] | Exception) -> None:
-    done = 0
-    for waiting in taken:
-        if not waiting.future.done():  # its client may have gone
-            if isinstance(result, Exception):
-                waiting.future.set_exception(result)
-            else:
-                waiting.future.set_result(result[done : done + waiting.count])
-        done += waiting.count
+def _hand_out(taken: list[Waiting], answers: list[NDArray[np.float32] | Exception]) -> None:
+    for waiting, answer in zip(taken, answers, strict=True):
+        if waiting.future.done():  # its client has gone
+            continue
+        if isinstance(answer, Exception):
+            waiting.future.set_exception(answer)
+        else:
+            waiting.future.set_result(answer)
 
 
 def _first(sample: Inputs, number: int) -> Inputs:

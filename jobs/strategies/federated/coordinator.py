@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Epoch, Timing
+from jobs.checkpoints import LINK, read_history
 from jobs.progress import Progress
 from jobs.strategies.federated.accountant import epsilon
 from jobs.strategies.federated.clients import Clients
@@ -50,6 +51,7 @@ class Coordinator:
         self._division: Folder | None = None
         self._secret: list[int] = []
         self._rounds = Rounds(None)
+        self._before = 0  # rounds of trainings that came before in the work: clients' rows were in those too
         self._sizes: list[int] = []  # rows of each client
         self._answers: list[Update] = []  # of the last round
         self._calls, self._steps = Calls(), 1
@@ -167,17 +169,27 @@ class Coordinator:
         self._inner.restore(training, arrays)
         if ROUND in arrays:
             state = {name[len(STATE) :]: value for name, value in arrays.items() if name.startswith(STATE)}
-            self._rounds = Rounds(training, int(state.pop("round")), state)
+            rounds = self._of(training)
+            rounds.next, rounds.state = int(state.pop("round")), state
+
+    def took_over(self, rounds: int) -> None:
+        """Count the rounds of what an earlier attempt finished."""
+        self._before = max(self._before, rounds)
 
     def facts(self) -> dict[str, float]:
-        """Return how many clients answered in the last round; where updates are private, the (ε, δ) of all so far."""
+        """Return how many clients answered in the last round; where updates are private, the (ε, δ) of all so far.
+
+        All are those of every training in the work: each reads the same clients' rows.
+        """
         if (privacy := self._strategy.privacy) is None:
             return {"clients": len(self._answers)}
-        spent = epsilon(privacy.noise_multiplier, self._strategy.fraction, self._rounds.next, privacy.delta)
+        rounds = self._before + self._rounds.next
+        spent = epsilon(privacy.noise_multiplier, self._strategy.fraction, rounds, privacy.delta)
         return {"epsilon": spent, "delta": privacy.delta}
 
     def _of(self, training: Any) -> Rounds:
         if self._rounds.training is not training:
+            self._before += self._rounds.next
             self._rounds = Rounds(training)
         return self._rounds
 
@@ -228,6 +240,8 @@ class CoordinatorKeeper:
     def product(self, name: str) -> Folder | None:
         """Return the folder of a product that an attempt made whole."""
         found: Folder | None = self._keeper.product(name)
+        if found is not None and found.exists(LINK) and self.engine is not None:
+            self.engine.took_over(len(read_history(found)))
         self._clients.write(f"product {name}", found)
         return found
 

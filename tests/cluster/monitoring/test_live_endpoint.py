@@ -11,8 +11,9 @@ from cluster.folder import Folder
 from jobs.runtime.classifier import golden_rows
 from jobs.serving.metrics.declared import METRICS
 from tests.cluster.monitoring.test_live_run import assert_drawn, scraping
+from tests.jobs.serving.clients import Clients
 from tests.jobs.serving.conftest import model  # noqa: F401  a fixture
-from tests.jobs.serving.test_replacing import Clients, deployed
+from tests.jobs.serving.test_replacing import deployed
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from jobs.judging.verdict import Verdict
 from jobs.kinds.evaluate import Evaluate, Reject, Require
 
 FOUND = {
-    "big": {"accuracy": 0.99, "macro_f1": 0.98, "size_bytes": 1000, "p99_ms": 1.0},
-    "small": {"accuracy": 0.97, "macro_f1": 0.96, "size_bytes": 400, "p99_ms": 0.5},
+    "big": {"accuracy": 0.99, "macro_f1": 0.98, "size_bytes": 1000, "gzip_bytes": 900, "p99_ms": 1.0},
+    "small": {"accuracy": 0.97, "macro_f1": 0.96, "size_bytes": 400, "gzip_bytes": 90, "p99_ms": 0.5},
 }
 
 
@@ -17,12 +17,13 @@ def shortfalls(require: Require) -> list[str]:
 
 
 def test_every_threshold_missed_is_said_with_its_value() -> None:
-    require = Require(accuracy=0.98, accuracy_drop=0.01, size_bytes=300, size_share=0.3, p99_ms=0.4)
+    require = Require(accuracy=0.98, accuracy_drop=0.01, size_bytes=300, size_share=0.3, gzip_share=0.05, p99_ms=0.4)
     assert shortfalls(require) == [
         "small: accuracy is 0.97, required >= 0.98",
         "small: accuracy_drop is 0.02, required <= 0.01",
         "small: size_bytes is 400, required <= 300",
         "small: size_share is 0.4, required <= 0.3",
+        "small: gzip_share is 0.1, required <= 0.05",
         "small: p99_ms is 0.5, required <= 0.4",
     ]
 

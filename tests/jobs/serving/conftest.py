@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from PIL import Image
 
 from cluster.folder import Folder
 from jobs.artifacts import Model
@@ -27,6 +29,7 @@ from jobs.serving.plan import Asked, Plan, asked_of
 from jobs.serving.versions.models import Models
 from jobs.strategies import Single
 from jobs.training import TrainWork
+from tests.jobs.data.making import saved
 from tests.rig import TINY, MemoryKeeper
 
 
@@ -54,6 +57,28 @@ def newer(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
 def heavier(digits: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Return the folder of a model that takes many times as long: too long where requests wait for one another."""
     return trained(digits, tmp_path_factory.mktemp("heavier"), width=144)
+
+
+@pytest.fixture(scope="session")
+def brittle(model: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Return the folder of a model that answers golden rows, and fails on an image that is all white."""
+    import tensorflow as tf
+    import tf_keras as keras
+
+    from jobs.convert import to_litert
+
+    folder = tmp_path_factory.mktemp("brittle") / "model"
+    shutil.copytree(model.path, folder)
+    image = keras.Input((8, 8, 1), name="image")
+    brightness = keras.layers.Lambda(lambda x: tf.cast(tf.reduce_mean(x, [1, 2, 3]) / 16.0, "int32"))(image)
+    logits = keras.layers.Lambda(lambda place: tf.gather(tf.eye(12, 10), place))(brightness)  # of 16 places
+    (folder / "model.tflite").write_bytes(to_litert(keras.Model(image, logits)))
+    return Folder.parse(str(folder))
+
+
+def white() -> bytes:
+    """Return an image that is all white, as a PNG file."""
+    return saved(Image.new("L", (8, 8), 255))
 
 
 def asked(folder: Folder, weight: float = 1.0) -> Asked:

@@ -17,7 +17,7 @@ from jobs.artifacts import Model
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.serving.answering.app import App
 from jobs.serving.versions.batching import Lane
-from tests.jobs.serving.conftest import app_of, ask, asked, asking, listening
+from tests.jobs.serving.conftest import app_of, ask, asked, asking, listening, white
 
 pytestmark = pytest.mark.training
 THREADS, EACH = 16, 100
@@ -68,6 +68,21 @@ def test_sixteen_threads_get_the_bytes_that_one_gets(model: Folder) -> None:
     with listening(app) as address, ThreadPoolExecutor(THREADS) as pool:
         found = [same for turns in pool.map(client, range(THREADS)) for same in turns]
     assert found == [True] * THREADS * EACH
+
+
+def test_rows_on_which_a_file_fails_fail_alone(brittle: Folder) -> None:
+    classifier = Classifier(Model.load(brittle), brittle.path)
+    rows = [classifier.prepared([row]) for row in [*rows_of(brittle), white()]]
+    lane = Lane(brittle.path / "model.tflite", rows[0], 1, lambda rows: None)
+    lane.row_seconds, lane._most = 1.0, 16  # the thread takes over, and runs together what waits
+
+    async def all_at_once() -> list[object]:
+        return await asyncio.gather(*(lane.logits(row) for row in rows * 8), return_exceptions=True)
+
+    found = asyncio.run(all_at_once())
+    lane.close()
+    failed = [isinstance(answer, Exception) for answer in found]
+    assert failed == [index % len(rows) == len(rows) - 1 for index in range(8 * len(rows))]
 
 
 def test_one_bad_image_among_eight_fails_alone(model: Folder) -> None:

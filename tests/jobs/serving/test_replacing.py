@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -28,41 +25,11 @@ from jobs.kinds.deploy import Deploy
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.serving.canary import Canary, Shadow
 from jobs.serving.plan import Event
-from tests.jobs.serving.conftest import asked
+from tests.jobs.serving.clients import Clients
+from tests.jobs.serving.conftest import asked, white
 
 pytestmark = pytest.mark.cluster
 CANARY = Canary(shares=[0.3], seconds=0.5, requests=5, slower=50.0)
-
-
-class Clients:
-    """Clients that ask an endpoint about golden rows, each over one connection, until they are stopped."""
-
-    def __init__(self, url: str, rows: list[bytes], number: int = 4) -> None:
-        self.address = urlsplit(url)
-        self.rows = rows
-        self.found: list[tuple[int, str, int, Any]] = []  # status, version, row, predictions
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(place,)) for place in range(number)]
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, place: int) -> None:
-        connection = http.client.HTTPConnection(self.address.hostname or "", self.address.port, timeout=30)
-        while not self._stop.is_set():
-            place = (place + 1) % len(self.rows)
-            connection.request("POST", "/v1/classify", self.rows[place], {"Content-Type": "image/png"})
-            answer = connection.getresponse()
-            text = answer.read()
-            told: Any = json.loads(text) if answer.status == 200 else {"version": "", "predictions": text}
-            self.found.append((answer.status, told["version"], place, told["predictions"]))
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +142,24 @@ def test_a_candidate_that_says_other_labels_is_rolled_back_before_it_answers_any
     assert (before.what, after.what, after.version) == ("shadow", "rolled back", new)
     assert after.facts["candidate"]["differ"] > 0
     assert after.facts["candidate"]["p99_ms"] > 0
+
+
+def test_a_candidate_that_fails_on_rows_nobody_tried_is_rolled_back_from_its_canary(
+    url: str, model: Folder, brittle: Folder
+) -> None:
+    rows = [row for row in golden_rows(model.path) if isinstance(row, bytes)] + [white()]
+    new, old = asked(brittle).version, asked(model).version
+    with Clients(url, rows) as clients, pytest.raises(StepError) as caught:
+        deployed(brittle, canary=Canary(shares=[0.3], seconds=20, requests=40, error_share=0.05, slower=50.0))
+    assert re.match(rf"{new}: was rolled back at 30% of requests: \d+ of \d+ requests failed", str(caught.value))
+    assert [(event.what, event.version) for event in happened()[-2:]] == [("canary", new), ("rolled back", new)]
+    failed = [one for one in clients.found if one[0] != 200]
+    assert {(status, row) for status, _, row, _ in failed} == {(500, len(rows) - 1)}
+    assert {version for status, version, _, _ in clients.found if status == 200} == {old, new}
+    with Clients(url, rows) as later:
+        while len(later.found) < 20:
+            time.sleep(0.01)
+    assert {(status, version) for status, version, _, _ in later.found} == {(200, old)}
 
 
 @pytest.mark.slow  # it asks for two cores that nobody else keeps busy

@@ -53,6 +53,7 @@ def ours() -> Iterator[list[Any]]:
     shortcut.answer_with(answer)
     yield seen
     shortcut._answering.clear()
+    shortcut._counting.clear()
 
 
 def ask(way: Shortcut, path: str, kind: str = "http", root: str = "") -> None:
@@ -103,3 +104,13 @@ def test_another_application_of_the_cluster_is_left_to_serve() -> None:
     serve = Serve("/")
     ask(Shortcut(RequestIdMiddleware(serve.answer)), "/v1/classify")
     assert serve.seen == [("http", "/v1/classify")]
+
+
+def test_what_does_not_come_through_serve_is_counted_as_what_does(ours: list[Any]) -> None:
+    with shortcut.in_hand():
+        assert shortcut._counting == []  # nobody to tell
+    serve = Serve("/")
+    Shortcut(RequestIdMiddleware(serve.answer))
+    with pytest.raises(RuntimeError), shortcut.in_hand(), shortcut.in_hand():
+        raise RuntimeError
+    assert (serve._metrics_manager.most, serve._metrics_manager.now) == (2, 0)

@@ -85,6 +85,31 @@ def test_updates_are_clipped_noisy_and_accounted_for(texts: Folder, tmp_path: Pa
     assert not any(secret in private.out.read_bytes(name) for name in private.out.files())
 
 
+class InterruptingLater(MemoryKeeper):
+    """Interrupts the training after its first round, once: the head's are done."""
+
+    def epoch_done(self, phase: int, history: Any, arrays: Any) -> None:
+        again = phase in self.kept
+        super().epoch_done(phase, history, arrays)
+        if phase == 0 and not again:
+            raise Interrupted
+
+
+def test_rounds_of_every_training_are_accounted_for_also_those_of_an_earlier_attempt(
+    texts: Folder, tmp_path: Path
+) -> None:
+    from tests.jobs.strategies.federated.local import run_locally  # imports TensorFlow
+
+    strategy = THREE | {"fraction": 0.5, "privacy": {"clip": 0.2, "noise_multiplier": 0.7, "delta": 0.01}}
+    private = Trained(tmp_path, texts, strategy, SGD | {"epochs": 2, "frozen_epochs": 2})
+    keeper = InterruptingLater(tmp_path / "kept")
+    with pytest.raises(Interrupted):
+        run_locally(private, keeper)
+    run_locally(private, keeper)
+    spent = [epoch.facts["epsilon"] for epoch in private.history()]
+    assert spent == [epsilon(0.7, 0.5, rounds, 0.01) for rounds in (1, 2, 3, 4)]
+
+
 def test_a_loss_that_is_no_number_is_the_end(texts: Folder, tmp_path: Path) -> None:
     from cluster.errors import StepError
     from tests.jobs.strategies.federated.local import run_locally  # imports TensorFlow

@@ -1,0 +1,40 @@
+"""Clients that ask an endpoint without a pause."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class Clients:
+    """Clients that ask an endpoint about golden rows, each over one connection, until they are stopped."""
+
+    def __init__(self, url: str, rows: list[bytes], number: int = 4) -> None:
+        self.address = urlsplit(url)
+        self.rows = rows
+        self.found: list[tuple[int, str, int, Any]] = []  # status, version, row, predictions
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(place,)) for place in range(number)]
+
+    def __enter__(self) -> Clients:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, place: int) -> None:
+        connection = http.client.HTTPConnection(self.address.hostname or "", self.address.port, timeout=30)
+        while not self._stop.is_set():
+            place = (place + 1) % len(self.rows)
+            connection.request("POST", "/v1/classify", self.rows[place], {"Content-Type": "image/png"})
+            answer = connection.getresponse()
+            text = answer.read()
+            told: Any = json.loads(text) if answer.status == 200 else {"version": "", "predictions": text}
+            self.found.append((answer.status, told["version"], place, told["predictions"]))
