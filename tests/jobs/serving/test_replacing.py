@@ -153,9 +153,8 @@ def test_a_candidate_that_fails_on_rows_nobody_tried_is_rolled_back_from_its_can
         deployed(brittle, canary=Canary(shares=[0.3], seconds=20, requests=40, error_share=0.05, slower=50.0))
     assert re.match(rf"{new}: was rolled back at 30% of requests: \d+ of \d+ requests failed", str(caught.value))
     assert [(event.what, event.version) for event in happened()[-2:]] == [("canary", new), ("rolled back", new)]
-    failed = [one for one in clients.found if one[0] != 200]
-    assert {(status, row) for status, _, row, _ in failed} == {(500, len(rows) - 1)}
-    assert {version for status, version, _, _ in clients.found if status == 200} == {old, new}
+    assert {status for status, _, _, _ in clients.found} == {200}  # what the candidate fails, the other one answers
+    assert {version for _, version, _, _ in clients.found} == {old, new}
     with Clients(url, rows) as later:
         while len(later.found) < 20:
             time.sleep(0.01)
