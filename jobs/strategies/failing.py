@@ -49,14 +49,15 @@ def blamed(errors: Mapping[int, Any], name: Callable[[int], str]) -> Blamed:
             dead = DeathError(name(rank), str(end), remedy=f"its log: {end.log}")
             return Blamed(dead, Failure(f"{dead.subject}: {end}", end.log, crash=_crash(dead), preempted=preempted))
     rank, cause = min(causes.items(), key=lambda pair: _is_tensorflows(pair[1]))
-    subject = name(rank)
+    subject, same = name(rank), traceback_of(cause)
     if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
         told = StepError(subject, f"found the disk full (ENOSPC: {cause})", remedy="free some space")
     elif _is_tensorflows(cause) and type(cause).__name__ == "UnavailableError":
         told = StepError(subject, f"raised {in_short(cause)}: a process it trained with was lost, as its node may be")
+        same = ""  # a death, though another's: however often nodes are lost, no bug shows
     else:
         told = StepError(subject, f"raised {in_short(cause)}")
-    return Blamed(told, Failure(f"{told.subject}: {told.found}", "", traceback_of(cause), preempted=preempted))
+    return Blamed(told, Failure(f"{told.subject}: {told.found}", "", same, preempted=preempted))
 
 
 def _crash(error: EspalierError) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 
 from cluster.errors import DeathError, FinalError, PreemptedError, RequestError, StepError
+from cluster.retry import Retry, RetryPolicy
 from jobs.strategies.failing import blamed
 
 DEAD = "The actor died unexpectedly.\n\tpid: 4711\n\tip: 10.0.0.7\nThe actor is dead."
@@ -74,3 +75,12 @@ def test_a_worker_that_lost_another_says_so() -> None:
         "worker 0 of 2: raised UnavailableError('failed to connect to all addresses'): a process it trained with was "
         "lost, as its node may be"
     )
+
+
+def test_however_often_another_is_lost_it_is_no_bug() -> None:
+    failures = []
+    for port in (1001, 1002, 1003):
+        gone = type("UnavailableError", (Lost,), {"__module__": Lost.__module__})(f"failed to connect to port {port}")
+        gone.add_note("Traceback of what the survivor called")
+        failures.append(blamed({0: gone}, name).failure)
+    assert RetryPolicy(None).decide(failures) == Retry(3, None)
