@@ -98,10 +98,15 @@ class ModelParallel(Limited):
             return
         if recipe.precision not in ("auto", *self.precisions):
             yield f"precision {recipe.precision} scales the loss, which has no rule for a mesh: take mixed_bfloat16"
+        kind = backbone.model_dump()["kind"]
+        if backbone.normalises_batches:
+            yield (
+                f"{kind} normalises batches, which has no rule for a mesh, and rows that fill up a batch would enter "
+                "its statistics: take data_parallel"
+            )
         if self.model == 1:
             return
         if not backbone.sharding.divides:
-            kind = backbone.model_dump()["kind"]
             yield f"no layer of {kind} has a rule for dividing it: 0 % of its parameters divide, and 50 % must"
         for field, size in backbone.divided_sizes().items():
             if size % self.model:
