@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from jobs.strategies.strategy import Engine, Limited
+from jobs.spec import INCIDENTAL
+from jobs.strategies.strategy import Engine, Gpus, Limited
 
 
 class Single(Limited):
@@ -14,6 +15,7 @@ class Single(Limited):
 
     kind: Literal["single"] = "single"
     workers: Annotated[int, Field(ge=1, le=1)] = 1
+    gpus_per_worker: Annotated[Gpus, INCIDENTAL, Field(le=1)] = 0.0
 
     def engine(self) -> Engine:
         """Drive training on this process's own device."""

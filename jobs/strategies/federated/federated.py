@@ -14,7 +14,7 @@ from jobs.spec import INCIDENTAL, Spec
 from jobs.strategies.federated.messages import Terms
 from jobs.strategies.federated.partition import ByRow, Partition
 from jobs.strategies.federated.server import FedAvg, Server
-from jobs.strategies.strategy import Strategy
+from jobs.strategies.strategy import Gpus, Strategy
 
 
 class Privacy(Spec):
@@ -45,6 +45,7 @@ class Federated(Strategy):
 
     # A half, so that two or three clients and the coordinator find room on two CPUs.
     cpus_per_worker: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
+    gpus_per_worker: Annotated[Gpus, INCIDENTAL, Field(le=1)] = 0.0
     partition: Partition = ByRow()
     fraction: Annotated[float, Field(gt=0, le=1, description="Share of the clients drawn for a round")] = 1.0
     local_epochs: Annotated[int, Field(ge=1, le=10_000, description="Epochs a client trains in a round")] = 1

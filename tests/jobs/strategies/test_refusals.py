@@ -59,6 +59,8 @@ def test_the_definition_is_good_but_for_what_is_changed(tmp_path: Path) -> None:
     [
         ("{kind: parameter_server, servers: 0}", f"{AT}.servers: 0 is not 1 or more"),
         ("{kind: parameter_server, gpus_per_worker: 2}", f"{AT}.gpus_per_worker: 2 is not 1 or less"),
+        ("{kind: single, gpus_per_worker: 4}", f"{AT}.gpus_per_worker: 4 is not 1 or less"),
+        ("{kind: federated, workers: 2, gpus_per_worker: 4}", f"{AT}.gpus_per_worker: 4 is not 1 or less"),
         ("{kind: single, workers: 2}", f"{AT}.workers: 2 is not 1 or less"),
         ("{kind: data_parallel, workers: 0}", f"{AT}.workers: 0 is not 1 or more or a mapping of fields"),
         (
