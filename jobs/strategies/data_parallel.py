@@ -128,6 +128,12 @@ class DataParallel(Strategy):
             yield f"{batch_size} rows a global batch do not divide evenly among {self._named(replicas)}; {near}"
         if self.collectives == "nccl" and 0 < self.gpus_per_worker < 1:
             yield "collectives: nccl needs a GPU for each worker; set gpus_per_worker to 1, or collectives to ring"
-        only_on_gpus = {"collectives: nccl": self.collectives == "nccl", "memory_limit_mb": bool(self.memory_limit_mb)}
+        if self.network_interface and self.collectives == "ring":
+            yield "network_interface is NCCL's, and collectives: ring leaves NCCL out; take one of the two out"
+        only_on_gpus = {
+            "collectives: nccl": self.collectives == "nccl",
+            "memory_limit_mb": bool(self.memory_limit_mb),
+            "network_interface": bool(self.network_interface),
+        }
         for name in (name for name, asked in only_on_gpus.items() if asked and not self.gpus_per_worker):
             yield f"{name} is for workers with GPUs; set gpus_per_worker"

@@ -38,14 +38,22 @@ def test_a_min_above_its_max_is_refused() -> None:
 
 
 def test_options_of_gpus_need_gpus() -> None:
-    assert list(strategy(collectives="nccl", memory_limit_mb=900).problems(64)) == [
+    assert list(strategy(collectives="nccl", memory_limit_mb=900, network_interface="eth0").problems(64)) == [
         "collectives: nccl is for workers with GPUs; set gpus_per_worker",
         "memory_limit_mb is for workers with GPUs; set gpus_per_worker",
+        "network_interface is for workers with GPUs; set gpus_per_worker",
     ]
     assert not list(strategy(collectives="ring", memory_limit_mb=900, gpus_per_worker=0.5).problems(64))
     assert not list(strategy(collectives="nccl", gpus_per_worker=1).problems(64))
     assert list(strategy(collectives="nccl", gpus_per_worker=0.5).problems(64)) == [
         "collectives: nccl needs a GPU for each worker; set gpus_per_worker to 1, or collectives to ring"
+    ]
+
+
+def test_a_network_interface_is_nccls() -> None:
+    assert not list(strategy(network_interface="eth0", gpus_per_worker=1).problems(64))
+    assert list(strategy(network_interface="eth0", collectives="ring", gpus_per_worker=1).problems(64)) == [
+        "network_interface is NCCL's, and collectives: ring leaves NCCL out; take one of the two out"
     ]
 
 
