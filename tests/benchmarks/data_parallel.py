@@ -64,7 +64,7 @@ class DataParallel(Benchmark):
     name = "training on two workers with data_parallel, against a hand-written MultiWorkerMirroredStrategy script"
     unit = "rows/s"
     better = "higher"
-    target = 0.95
+    target = 0.98
     whole_interval = True
 
     def prepare(self, work: Path) -> None:
