@@ -191,6 +191,10 @@ class Strategy(Choice):
         """Yield each reason why a step of this strategy cannot carry a compression technique."""
         yield from ()
 
+    def hides_speed(self) -> str:
+        """Say why it does not tell how many rows an epoch trained on; empty where it does."""
+        return ""
+
     def needs_owners(self) -> bool:
         """Say whether the data set must tell whose each row is."""
         return False

@@ -66,12 +66,14 @@ def bench_strategy(
 
 
 def _asked(planned: Mapping[str, Planned], step: str, name: str) -> tuple[Train, Dataset]:
-    """Return the train step and the data it reads; RequestError when it is none, or the data is not made."""
+    """Return the train step and the data it reads; RequestError when it cannot be timed, or the data is not made."""
     if step not in planned:
         raise RequestError(name, f"has no step '{step}'{suggest_or_list(step, planned)}")
     job = planned[step].job
     if not isinstance(job, Train):
         raise RequestError(f"step '{step}'", "is no train step", "one")
+    if reason := job.strategy.hides_speed():
+        raise RequestError(f"step '{step}'", f"cannot be timed: {reason}", remedy="leave that out to time it")
     data = planned[job.data]
     if data.record is None:
         raise RequestError(f"step '{job.data}'", "is not made", remedy=f"'{step}' reads it: run the definition first")

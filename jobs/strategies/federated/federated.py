@@ -73,6 +73,10 @@ class Federated(Strategy):
         clip = self.privacy.clip if self.privacy is not None else None
         return Terms(self.workers, self.local_epochs, self.server.proximal(), clip)
 
+    def hides_speed(self) -> str:
+        """With privacy, who was drawn is a secret, and with it the rows of a round."""
+        return "" if self.privacy is None else "privacy keeps secret who was drawn, and with it the rows of a round"
+
     def needs_owners(self) -> bool:
         """Say whether rows are divided by their owners."""
         return self.partition.needs_owners

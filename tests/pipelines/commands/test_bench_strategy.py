@@ -32,6 +32,18 @@ TRAINING = """\
 """
 
 
+SECRET = """\
+name: secret
+steps:
+  data: {job: dataset, source: {kind: docstrings}}
+  model:
+    job: train
+    data: data
+    model: {backbone: {kind: text_cnn}}
+    strategy: {kind: federated, workers: 2, privacy: {clip: 1, noise_multiplier: 1, delta: 1.0e-3}}
+"""
+
+
 @pytest.fixture
 def definition(tmp_path: Path) -> str:
     (tmp_path / "toy.yaml").write_text(DATA + TRAINING)
@@ -50,6 +62,16 @@ def test_the_data_must_be_made(espalier: Espalier, definition: str, tmp_path: Pa
     assert said.err == "error: step 'data': is not made; 'model' reads it: run the definition first\n"
     assert said.code == 2
     assert not (tmp_path / "bench").exists()
+
+
+def test_a_training_that_keeps_its_speed_secret_is_not_timed(espalier: Espalier, tmp_path: Path) -> None:
+    (tmp_path / "secret.yaml").write_text(SECRET)
+    said = espalier("bench-strategy", "secret.yaml", "model")
+    assert (said.code, said.err) == (
+        2,
+        "error: step 'model': cannot be timed: privacy keeps secret who was drawn, and with it the rows of a round; "
+        "leave that out to time it\n",
+    )
 
 
 def make_data(root: Path) -> None:
