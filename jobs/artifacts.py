@@ -134,9 +134,9 @@ class Dataset(Artifact):
 class Timing(Spec):
     """Where the time of an epoch's train steps went, as worker 0, or a coordinator, saw it. None: not measured.
 
-    Several train steps are made in one call: each counts among the percentiles with the mean of its call. The first
-    call of a training also traces the graph. `bytes_sent` is what all processes together send for a train step by the
-    strategy's algorithm; it is not counted on the wire.
+    Several train steps are made in one call; where they are not timed one by one, each counts among the percentiles
+    with the mean of its call. The first call of a training also traces the graph. `bytes_sent` is what all processes
+    together send for a train step by the strategy's algorithm; it is not counted on the wire.
     """
 
     rows_per_second: list[float]  # of each worker
@@ -152,9 +152,10 @@ class Timing(Spec):
 
     @property
     def compute_seconds(self) -> float | None:
-        """What is left of the calls' time; also where a worker waits for another. None where no part was measured."""
-        parts = [part for part in (self.input_seconds, self.communication_seconds) if part is not None]
-        return max(0.0, self.seconds - sum(parts)) if parts else None
+        """What is left of the calls' time; also where a worker waits for another. None where a part is not known."""
+        if self.input_seconds is None or self.communication_seconds is None:
+            return None
+        return max(0.0, self.seconds - self.input_seconds - self.communication_seconds)
 
 
 # A number that those who know it may keep to themselves: NaN then, null on disk.

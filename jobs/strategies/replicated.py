@@ -63,9 +63,10 @@ class Replicated(SharedData):
         self._reset()
         # Gradients of embeddings are gathered, and within a call TensorFlow holds what is gathered to one shape.
         for start, count in feed.alike(first, last, STEPS_A_CALL):
-            with self._calls.of(count):
-                run(iterator, tf.constant(start, tf.int64), tf.constant(count, tf.int64))
+            with self._calls.of(count) as each:
+                ends = run(iterator, tf.constant(start, tf.int64), tf.constant(count, tf.int64))
                 self.strategy.experimental_local_results(self.sums)[0].numpy()  # a call may end before its devices do
+                each += np.diff(ends.numpy()).tolist()
         self._iterators[id(feed)] = (last, iterator)
         sums = self._summed()
         self._trained = (training, feed, sums[2] + (self._trained[2] if self._trained else 0))
@@ -89,10 +90,14 @@ class Replicated(SharedData):
         size, seconds = self._exchanges[id(training)]
         shares = [rows / self.workers] * self.workers
         found = self._calls.timing(shares, size, float(self.waited.numpy()), seconds)
+        self.forget()
+        return found
+
+    def forget(self) -> None:
+        """Forget the time in `train` so far."""
         self._trained = None
         self._calls.reset()
         self.waited.assign(0.0)
-        return found
 
     def evaluate(self, training: Any, feed: Feed) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over every row of `feed`."""
@@ -146,21 +151,31 @@ class Replicated(SharedData):
         return self.strategy.distribute_datasets_from_function(shards)
 
     def _train_function(self, training: Any) -> Any:
-        def replica_step(batch: Any, train_step: Any) -> None:
+        def replica_step(batch: Any, train_step: Any) -> Any:
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             with draws(train_step, replica, training.seed):
                 loss, correct, rows = training.apply(batch, self.replicas)
             self.sums.assign_add(tf.cast(tf.stack([loss, correct, rows]), tf.float64))
             bad = tf.where(tf.math.is_finite(loss), tf.int64.max, train_step)
             self.bad_step.assign(tf.minimum(self.bad_step, bad))
+            return loss
+
+        # A function of its own has returned only when its updates are done: not before does a step end.
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+        def step(batch: Any, train_step: Any) -> Any:
+            for hook in training.before_step:
+                hook(train_step)
+            return self.strategy.run(replica_step, args=(batch, train_step))
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def run(iterator: Any, start: Any, count: Any) -> None:
+        def run(iterator: Any, start: Any, count: Any) -> Any:
+            ends = tf.TensorArray(tf.float64, tf.cast(count, tf.int32) + 1)
+            ends = ends.write(0, tf.timestamp())
             for i in tf.range(count):
-                train_step = start + i
-                for hook in training.before_step:
-                    hook(train_step)
-                self.strategy.run(replica_step, args=(self._next(iterator), train_step))
+                found = step(self._next(iterator), start + i)
+                with tf.control_dependencies(tf.nest.flatten(found, expand_composites=True)):
+                    ends = ends.write(tf.cast(i, tf.int32) + 1, tf.timestamp())
+            return ends.stack()
 
         return run
 

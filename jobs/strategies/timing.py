@@ -15,20 +15,24 @@ class Calls:
     """The wall time of calls that make several train steps each; a stopwatch that is set back every epoch."""
 
     def __init__(self) -> None:
-        self._seconds: list[float] = []
-        self._steps: list[int] = []
+        self.reset()
 
     def reset(self) -> None:
         """Forget the calls so far."""
-        self._seconds, self._steps = [], []
+        self._seconds: list[float] = []  # of each call
+        self._of_steps: list[float] = []
 
     @contextmanager
-    def of(self, steps: int) -> Iterator[None]:
-        """Time a call that makes `steps` train steps; it must have ended when the block does."""
+    def of(self, steps: int) -> Iterator[list[float]]:
+        """Time a call that makes `steps` train steps; it must have ended when the block does.
+
+        Who knows how long each of them took puts the seconds into the list; without, each has the mean.
+        """
+        each: list[float] = []
         started = time.perf_counter()
-        yield
+        yield each
         self._seconds.append(time.perf_counter() - started)
-        self._steps.append(steps)
+        self._of_steps += each or [self._seconds[-1] / steps] * steps
 
     def timing(
         self,
@@ -41,14 +45,13 @@ class Calls:
 
         `rows` are those of each worker; `bytes_sent` and `exchange_seconds` are of one train step.
         """
-        if not self._steps:
+        if not self._seconds:
             return None
-        total, steps = sum(self._seconds), sum(self._steps)
-        of_steps = np.repeat(np.divide(self._seconds, self._steps), self._steps) * 1e3
-        p50, p90, p99 = (float(value) for value in np.percentile(of_steps, [50, 90, 99]))
+        total, steps = sum(self._seconds), len(self._of_steps)
+        p50, p90, p99 = percentiles(self._of_steps)
         return Timing(
             rows_per_second=[count / total for count in rows],
-            calls=len(self._steps),
+            calls=len(self._seconds),
             train_steps=steps,
             p50_ms=p50,
             p90_ms=p90,
@@ -58,6 +61,12 @@ class Calls:
             communication_seconds=None if exchange_seconds is None else exchange_seconds * steps,
             bytes_sent=bytes_sent,
         )
+
+
+def percentiles(seconds: Sequence[float]) -> tuple[float, float, float]:
+    """Return the 50th, 90th and 99th percentile in milliseconds."""
+    p50, p90, p99 = (float(value) * 1e3 for value in np.percentile(seconds, [50, 90, 99]))
+    return p50, p90, p99
 
 
 def ring_bytes(size: int, members: int) -> int:

@@ -20,8 +20,9 @@ SIDE_BY_SIDE = ("Model", "Strategy", "Accuracy", "Rows/s", "Bytes sent", "Wall t
 NOTE = (
     "Medians over epochs, each of which is measured as worker 0 or the coordinator sees it. Input is the time in which "
     "train steps waited for their rows. Communication is the time one exchange takes by itself, times the train steps; "
-    "computation is the rest, so waiting for another worker is in it. The first epoch also traces the graph. Bytes "
-    "are what all processes together send by the strategy's algorithm; they are not counted on the wire."
+    "computation is the rest where both were measured, so waiting for another worker is in it. Each train step is "
+    "timed by itself, but for rounds of clients, whose steps count with their mean. The first epoch also traces the "
+    "graph. Bytes are what all processes together send by the strategy's algorithm; they are not counted on the wire."
 )
 WALL = "Wall time is that of the epochs' train steps: no start of processes, no judgement, no checkpoint is in it."
 
@@ -29,15 +30,15 @@ WALL = "Wall time is that of the epochs' train steps: no start of processes, no 
 @section(place=45)
 def speed(artifacts: Artifacts) -> Part | None:
     """Show the speed of every model whose training was timed."""
-    models = only(artifacts, Model)
-    timed = {name: model for name, model in models.items() if _timings(model.history)}
+    trained = {name: model for name, model in only(artifacts, Model).items() if model.history}
+    timed = {name: model for name, model in trained.items() if _timings(model.history)}
     if not timed:
         return None
     blocks: list[Block] = []
-    if len({json.dumps(model.strategy, sort_keys=True) for model in timed.values()}) > 1:
+    if len({json.dumps(model.strategy, sort_keys=True) for model in trained.values()}) > 1:
         reports = only(artifacts, Report).values()
         judged = {name: found for report in reports for name, found in report.evaluations.items()}
-        rows = [_beside(name, model, judged.get(name, {})) for name, model in timed.items()]
+        rows = [_beside(name, model, judged.get(name, {})) for name, model in trained.items()]
         blocks += [Table("Strategies side by side", SIDE_BY_SIDE, rows, texts=2), Note(WALL)]
     blocks += [Table("Where the time of training went", SPEED, [_row(*pair) for pair in timed.items()]), Note(NOTE)]
     return Part("Speed", blocks)
@@ -48,13 +49,16 @@ def _timings(history: list[Epoch]) -> list[Timing]:
 
 
 def _beside(name: str, model: Model, judged: Mapping[str, Any]) -> list[str]:
-    sent = sum(timing.bytes_sent * timing.train_steps for timing in _timings(model.history))
+    """Return a model's row; one whose training tells no speed, as it may be a secret, has none in it."""
+    timings = _timings(model.history)
+    sent = sum(timing.bytes_sent * timing.train_steps for timing in timings)
+    workers = _workers(model) if timings else model.strategy.get("workers", 1)
     return [
         name,
-        f"{model.strategy.get('kind', ABSENT)}, {counted(_workers(model), 'worker', 'workers')}",
+        f"{model.strategy.get('kind', ABSENT)}, {counted(workers, 'worker', 'workers')}",
         percent(judged.get("accuracy")),
-        f"{statistics.median(epoch.rows_per_second for epoch in model.history):,.0f}",
-        count(sent),
+        f"{statistics.median(epoch.rows_per_second for epoch in model.history):,.0f}" if timings else ABSENT,
+        count(sent if timings else None),
         f"{sum(epoch.seconds for epoch in model.history):.1f}",
     ]
 

@@ -189,6 +189,7 @@ class Learner:
             at = (begun.number * self._terms.local_epochs + epoch) * self._terms.clients + self._client
             sums += self._inner.train(self.training, feed, at * feed.steps, (at + 1) * feed.steps)
             bad_step = self._inner.first_bad_step() if bad_step is None else bad_step
+        self._inner.forget()  # the coordinator times the round
         change = [v.numpy() - old for v, old in zip(self._shared, begun.weights, strict=True)]
         if self._terms.clip is not None:
             return Update(self._client, clipped(change, self._terms.clip))

@@ -30,12 +30,14 @@ def timed(workers: int, input_seconds: Sequence[float | None], sent: int) -> lis
     return made
 
 
-def page(root: Path, models: dict[str, list[Epoch]]) -> Page:
+def page(root: Path, models: dict[str, list[Epoch]], secret: str = "") -> Page:
     folders: dict[str, Folder] = {}
     for name, history in models.items():
         folder = folders[name] = a_model(root, name, ["cat", "dog"], history=history)
         workers = len(history[0].timing.rows_per_second) if history[0].timing else 1
         strategy = {"kind": "single" if workers == 1 else "data_parallel", "workers": workers}
+        if name == secret:
+            strategy = {"kind": "federated", "workers": 3}
         Model.load(folder).model_copy(update={"strategy": strategy}).save(folder)
     folders["verdict"] = a_report(root, {"alone": {"accuracy": 0.875, "size_bytes": 15}})
     return Page(rendered("Speed", {name: Artifact.load(folder) for name, folder in folders.items()}))
@@ -49,8 +51,17 @@ def test_strategies_stand_side_by_side_with_what_was_judged_of_them(tmp_path: Pa
     ]
     assert found.tables["Where the time of training went"][1:] == [
         ["alone", "1", "250", "500", "512", "0.500", "10.0 %", "90.0 %", "0.0 %", "0"],
-        ["both", "2", "250", "500", "512", "0.500", "37.5 %", "65.0 %", "10.0 %", "1,000"],
+        ["both", "2", "250", "500", "512", "0.500", "37.5 %", "52.5 %", "10.0 %", "1,000"],
     ]
+
+
+def test_a_model_whose_training_tells_no_speed_stands_beside_the_others_without_one(tmp_path: Path) -> None:
+    found = page(tmp_path, {"alone": timed(1, [0.1, 0.2, 0.3], 0), "secret": epochs("train", [1.0, 0.5])}, "secret")
+    assert found.tables["Strategies side by side"][1:] == [
+        ["alone", "single, 1 worker", "87.50 %", "958", "0", "4.5"],
+        ["secret", "federated, 3 workers", "–", "–", "–", "3.0"],
+    ]
+    assert [row[0] for row in found.tables["Where the time of training went"][1:]] == ["alone"]
 
 
 def test_models_of_one_strategy_are_not_set_side_by_side(tmp_path: Path) -> None:

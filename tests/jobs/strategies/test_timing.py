@@ -77,6 +77,25 @@ def test_rows_that_come_slowly_are_time_in_input(digits: Folder) -> None:
 
 
 @pytest.mark.training
+def test_a_train_step_that_takes_long_is_told_from_those_of_its_call(digits: Folder) -> None:
+    import tensorflow as tf
+
+    def pause(train_step: Any) -> None:
+        tf.py_function(lambda number: time.sleep(0.5 * (int(number) == 2 + 6)), [train_step], [])
+
+    training, train, *_ = made(digits, slow=False)
+    training.before_step.append(pause)
+    engine = Single().engine()
+    for first in (0, train.steps):  # the first epoch traces
+        engine.timing()
+        engine.train(training, train, first, first + train.steps)
+    timing = engine.timing()
+    assert timing is not None
+    assert (timing.calls, timing.train_steps) == (2, 6)
+    assert timing.p50_ms < 250 < 450 < timing.p99_ms
+
+
+@pytest.mark.training
 def test_an_embedding_sends_the_rows_it_looked_up_a_kernel_the_whole_of_it() -> None:
     import tensorflow as tf
 
@@ -92,6 +111,16 @@ def test_an_embedding_sends_the_rows_it_looked_up_a_kernel_the_whole_of_it() -> 
 
 def test_a_ring_of_one_sends_nothing() -> None:
     assert [ring_bytes(100, members) for members in (1, 2, 5)] == [0, 200, 800]
+
+
+def test_steps_of_a_call_that_times_them_count_with_their_own_time() -> None:
+    calls = Calls()
+    with calls.of(3) as each:
+        each += [0.001, 0.002, 0.009]
+    timing = calls.timing([1.0], 0)
+    assert timing is not None
+    assert (timing.calls, timing.train_steps, timing.p50_ms) == (1, 3, 2)
+    assert timing.compute_seconds is None  # neither input nor exchange was timed
 
 
 def test_calls_are_weighed_by_their_steps_and_forgotten_when_reset() -> None:
