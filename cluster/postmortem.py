@@ -11,6 +11,8 @@ from pathlib import Path
 _PID = re.compile(r"\bpid: (\d+)")
 _NODE = re.compile(r"\bip: ([0-9a-fA-F.:]+)")
 _OWN = re.compile(r"\((SIGSEGV|SIGBUS|SIGFPE|SIGILL|SIGABRT)\)")  # what a program does to itself
+_CODE = re.compile(r"\bexit code (-?\d+)")
+_BROKEN = "connection error code"
 _FATAL = re.compile(r"\*\*\* (SIG[A-Z]+) received")
 
 
@@ -30,17 +32,31 @@ class Death:
 def death(error: str, logs: Path | None = None) -> Death:
     """Read Ray's text about a dead actor, and the process's log if it lies on this node.
 
-    Ray's workers write a line for every fatal signal they can handle and answer SIGTERM with an orderly end: a process
-    that went without a word was ended by the one signal that leaves no word, SIGKILL.
+    Ray's workers write a line for every fatal signal they can handle, and tell of SIGTERM and of the code they exit
+    with. One whose connection broke without a word was ended by the one signal that leaves no word, SIGKILL; what ends
+    itself by `os._exit` leaves none either, and is taken for that.
     """
     pid = match[1] if (match := _PID.search(error)) else "unknown"
     node = match[1] if (match := _NODE.search(error)) else "unknown"
     file = _log_of(pid, logs or own_logs())
     if file is None:
-        return Death(pid, node, "died", f"worker-*-{pid}.err in the Ray logs on {node}")
-    fatal = _FATAL.findall(file.read_text(errors="replace"))
-    number = signal.Signals[fatal[-1]] if fatal else signal.SIGKILL
-    return Death(pid, node, f"was killed by signal {number.value} ({number.name})", str(file))
+        return Death(pid, node, _ending(error, None), f"worker-*-{pid}.err in the Ray logs on {node}")
+    return Death(pid, node, _ending(error, file.read_text(errors="replace")), str(file))
+
+
+def _ending(error: str, log: str | None) -> str:
+    """Say how a process ended by Ray's text about it and its log, if that is known."""
+    if fatal := _FATAL.findall(log or ""):
+        number = signal.Signals[fatal[-1]]
+    elif "SIGTERM" in error:
+        number = signal.SIGTERM
+    elif code := _CODE.search(error):
+        return f"ended with exit code {code[1]}"
+    elif log is not None and _BROKEN in error:
+        number = signal.SIGKILL
+    else:
+        return "died"
+    return f"was killed by signal {number.value} ({number.name})"
 
 
 def crash(found: str) -> str:
