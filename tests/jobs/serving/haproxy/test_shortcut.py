@@ -43,6 +43,7 @@ class Serve:
 @pytest.fixture
 def ours() -> Iterator[list[Any]]:
     """Answer from here; return what was asked: (path, root path)."""
+    shortcut._counting.clear()
     seen: list[Any] = []
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:

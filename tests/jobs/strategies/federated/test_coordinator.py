@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cluster.folder import Folder
+from jobs.artifacts import Epoch
+from jobs.checkpoints import Link, write_link
+from jobs.strategies import Strategy
 from jobs.strategies.federated.accountant import epsilon
 from tests.jobs.strategies.federated.rig import BAG, SGD, Trained
 from tests.rig import MemoryKeeper
@@ -85,29 +89,46 @@ def test_updates_are_clipped_noisy_and_accounted_for(texts: Folder, tmp_path: Pa
     assert not any(secret in private.out.read_bytes(name) for name in private.out.files())
 
 
-class InterruptingLater(MemoryKeeper):
-    """Interrupts the training after its first round, once: the head's are done."""
+def test_rounds_of_every_training_are_accounted_for_also_those_of_an_earlier_attempt(tmp_path: Path) -> None:
+    from jobs.strategies.federated.coordinator import ROUND, Coordinator, CoordinatorKeeper
 
-    def epoch_done(self, phase: int, history: Any, arrays: Any) -> None:
-        again = phase in self.kept
-        super().epoch_done(phase, history, arrays)
-        if phase == 0 and not again:
-            raise Interrupted
+    privacy = {"clip": 0.2, "noise_multiplier": 0.7, "delta": 0.01}
+    strategy = Strategy.choose(THREE | {"fraction": 0.5, "privacy": privacy})
+    keeper = MemoryKeeper(tmp_path)
+    first, second = (SimpleNamespace(model=SimpleNamespace(weights=[]), optimizer=Weightless()) for _ in range(2))
+
+    def after(*trainings: tuple[Any, int], took_over: bool = False) -> float:
+        """Return the ε after trainings of so many rounds, the first of them in an earlier attempt."""
+        coordinator = Coordinator(strategy, Notes(), keeper)  # type: ignore[arg-type]
+        kept = CoordinatorKeeper(keeper, Notes())  # type: ignore[arg-type]
+        kept.engine = coordinator
+        if took_over:
+            assert kept.product("head") is not None
+        for training, rounds in trainings:
+            coordinator.restore(training, {ROUND: np.array(rounds)})
+        return coordinator.facts()["epsilon"]
+
+    assert after((first, 3)) == epsilon(0.7, 0.5, 3, 0.01)
+    assert after((first, 3), (second, 2)) == epsilon(0.7, 0.5, 5, 0.01)
+    epochs = [epoch_of(number) for number in (1, 2, 3)]
+    keeper.keep("head", lambda path: write_link(path, Link(history=epochs), {}))
+    assert after((second, 2), took_over=True) == epsilon(0.7, 0.5, 5, 0.01)
 
 
-def test_rounds_of_every_training_are_accounted_for_also_those_of_an_earlier_attempt(
-    texts: Folder, tmp_path: Path
-) -> None:
-    from tests.jobs.strategies.federated.local import run_locally  # imports TensorFlow
+class Notes:
+    """Clients who hear nothing."""
 
-    strategy = THREE | {"fraction": 0.5, "privacy": {"clip": 0.2, "noise_multiplier": 0.7, "delta": 0.01}}
-    private = Trained(tmp_path, texts, strategy, SGD | {"epochs": 2, "frozen_epochs": 2})
-    keeper = InterruptingLater(tmp_path / "kept")
-    with pytest.raises(Interrupted):
-        run_locally(private, keeper)
-    run_locally(private, keeper)
-    spent = [epoch.facts["epsilon"] for epoch in private.history()]
-    assert spent == [epsilon(0.7, 0.5, rounds, 0.01) for rounds in (1, 2, 3, 4)]
+    def write(self, name: str, value: Any) -> None:
+        pass
+
+
+class Weightless:
+    variables: tuple[Any, ...] = ()
+
+
+def epoch_of(number: int) -> Epoch:
+    facts = {"loss": 1.0, "accuracy": 0.5, "validation_loss": 1.0, "validation_accuracy": 0.5}
+    return Epoch(phase="head", epoch=number, seconds=1.0, rows_per_second=1.0, **facts)
 
 
 def test_a_loss_that_is_no_number_is_the_end(texts: Folder, tmp_path: Path) -> None:
