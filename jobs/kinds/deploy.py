@@ -127,7 +127,7 @@ class Deploy(Job):
                 version = json.load(answer).get("version")
         except (OSError, ValueError):
             return f"nothing answers at {endpoint.url}"
-        served = endpoint.model_sha256[:12]
+        served = endpoint.answer.get("version")
         return "" if version == served else f"{endpoint.url} serves version {version}, not {served}"
 
     def run(self, inputs: Inputs, out: Output) -> Endpoint:

@@ -6,6 +6,9 @@ no secret: keys are hashes.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -17,7 +20,7 @@ from jobs.serving.limits import Limits
 from jobs.spec import Spec
 
 KEPT_EVENTS = 50
-SHOWN = 12  # characters of a SHA-256 that name a version
+SHOWN = 12  # characters of a SHA-256 that are shown, and that name a version
 
 
 class Asked(Spec):
@@ -31,8 +34,13 @@ class Asked(Spec):
 
     @property
     def version(self) -> str:
-        """The name of the version: the beginning of its file's SHA-256."""
-        return self.sha256[:SHOWN]
+        """The name of the version: of all that its answers depend on, so that what answers otherwise has another."""
+        return _named(self.sha256, tuple(sorted(self.files.items())), self.reject_below)
+
+
+@lru_cache(maxsize=1024)
+def _named(sha256: str, files: tuple[tuple[str, str], ...], reject_below: float | None) -> str:
+    return hashlib.sha256(json.dumps([sha256, files, reject_below]).encode()).hexdigest()[:SHOWN]
 
 
 def asked_of(folder: Folder, model: Model, reject_below: float | None = None) -> Asked:
@@ -67,7 +75,7 @@ class Plan(Spec):
     """All of it. The weights of `versions` sum to 1; one of weight 0 is kept to go back to.
 
     The version that is `proven` answers whatever another fails at. `more` are other models, by their names, that the
-    application answers for, too: a version of each.
+    application answers for, too: a version of each. Of plans that differ the one of the highest `revision` holds.
     """
 
     model: str
@@ -78,6 +86,8 @@ class Plan(Spec):
     limits: Limits = Limits()
     keys: list[HashedKey] = []
     threads: int = 1
+    error_share: Annotated[float, Field(ge=0, le=1)] = 0.01  # of its requests that a version on trial may fail
+    revision: int = 0
     history: list[Event] = []
 
     def serving(self) -> Asked | None:
@@ -110,5 +120,6 @@ class Plan(Spec):
         return self.model_copy(update={"versions": [*others, asked]})
 
     def noting(self, event: Event) -> Plan:
-        """Return the plan with one more event."""
-        return self.model_copy(update={"history": [*self.history, event][-KEPT_EVENTS:]})
+        """Return the plan with one more event, which takes the place of those before it."""
+        history = [*self.history, event][-KEPT_EVENTS:]
+        return self.model_copy(update={"history": history, "revision": self.revision + 1})

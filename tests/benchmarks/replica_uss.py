@@ -58,8 +58,8 @@ class ReplicaUss(Benchmark):
         with urllib.request.urlopen(f"{url}/v1/model", timeout=30) as response:
             card: dict[str, Any] = json.load(response)
         served = self.model.folder.sha256(self.model.served)
-        if not served.startswith(card["version"]):
-            self.found.append(f"the replica serves {card['version']}, not {served}")
+        if card["sha256"] != served:
+            self.found.append(f"the replica serves {card['sha256']}, not {served}")
         return int(card["process"])
 
     def faults(self) -> Iterator[str]:

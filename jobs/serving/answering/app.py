@@ -142,7 +142,7 @@ async def _classify(app: App, request: Request) -> Response:
     question = classify.question_of(request.header(b"content-type"), body, app.guard.limits)
     request.rows = len(question.items)
 
-    def ask(version: Version) -> Awaitable[list[dict[str, Any]]]:
+    def ask(version: Version) -> Coroutine[Any, Any, list[dict[str, Any]]]:
         return classify.answer(version, question, app.predicted)
 
     roster = app.models.named(request.model)

@@ -57,7 +57,7 @@ def test_the_endpoint_answers_what_the_file_answers_offline(facts: dict[str, Any
         assert isinstance(row, bytes)
         status, answer = ask(facts["url"], "POST", "/v1/classify", row, "image/png")
         assert (status, answer["predictions"]) == (200, [wanted])
-        assert answer["version"] == facts["model_sha256"][:12]
+        assert answer["version"] == asked(model).version
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_an_endpoint_that_is_gone_is_not_reused(facts: dict[str, Any], tmp_path:
     facts = {name: fact for name, fact in facts.items() if name != "grpc_port"}
     Endpoint.model_validate(facts).save(made)
     assert job.gone(made) == ""
-    Endpoint.model_validate({**facts, "model_sha256": "0" * 64}).save(made)
+    Endpoint.model_validate({**facts, "answer": {**facts["answer"], "version": "0" * 12}}).save(made)
     assert job.gone(made).endswith(", not 000000000000")
     Endpoint.model_validate({**facts, "url": "http://127.0.0.1:9/tried"}).save(made)
     assert job.gone(made) == "nothing answers at http://127.0.0.1:9/tried"
