@@ -295,4 +295,4 @@ class Endpoint(Artifact):
     request: dict[str, Any]
     answer: dict[str, Any]
     reject_below: float | None = None  # probability of the top label under which none is given
-    outcome: str = "deployed"  # or promoted, or serves already
+    outcome: str = "deployed"  # or promoted, with what was missed of it, or serves already

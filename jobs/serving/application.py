@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from cluster.errors import StepError
+from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
 from jobs.artifacts import Model
 from jobs.runtime.classifier import Classifier, Raw, as_json, golden_rows
@@ -17,12 +19,18 @@ from jobs.serving.controlling import Control
 from jobs.serving.haproxy.front import proxy_in_use
 from jobs.serving.keys import HashedKey, new_key
 from jobs.serving.limits import Limits
-from jobs.serving.plan import asked_of
-from jobs.serving.rollout import Candidate, place_first, replace
+from jobs.serving.plan import Plan, asked_of
+from jobs.serving.rollout import Candidate, give_back, place_first, replace
 from jobs.serving.scale import Scale
 from jobs.spec import Spec
 
 Tell = Callable[[dict[str, Any]], None]
+PASSING = (408, 429, 502, 503, 504)  # statuses of those who have no time, or nobody behind them, now
+PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before an endpoint is asked again
+
+
+class BusyError(StepError):
+    """An endpoint that does not answer now, but may soon."""
 
 
 class Place(Spec):
@@ -50,28 +58,31 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     """Deploy the model in `folder`, wait until it is healthy, and return the Endpoint's facts.
 
     Where the application runs already, the version that answers goes on answering until the new one has proven itself.
-    Raises StepError when the answers are not those the file gives offline, or when it is rolled back.
+    Raises StepError when the answers are not those the file gives offline, or when it is rolled back. What was there
+    before is there again then: nothing else is taken away.
     """
     candidate, golden = _candidate(folder, place.reject_below)
     more = {name: _candidate(Folder.parse(other))[0] for name, other in place.more.items()}
     control = Control(place.application)
     url = control.listening(place.host, place.port, place.route, place.limits.body_bytes)
     tell({"proxy": proxy_in_use()})
-    begun = control.running()
+    written, before = control.written(), None
+    if control.running():
+        control.ready(url)
+        before = control.plan()
     secret, key = new_key("deployment")
     try:
-        if begun:
-            control.wake(url)
+        if before is not None:
             outcome = replace(control, place, candidate, more, tell, key)
         else:
             outcome = place_first(control, place, candidate, more, key)
         tell({"serving": url})
         answer = _tried(url, golden[0], candidate, secret if place.keys else None, tell)
-    except BaseException:
-        if begun:
-            control.settle(place)
-        else:
-            control.withdraw()  # what answered wrongly must not go on answering
+    except BaseException as error:
+        try:
+            _undo(control, place, candidate, before, written, f"{type(error).__name__}: {error}")
+        except EspalierError as also:  # why the deployment failed matters more
+            tell({"not_undone": str(also)})
         raise
     control.settle(place)
     request = {"path": "/v1/classify", "item": _shown(golden[0])}
@@ -86,6 +97,24 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     }
 
 
+def _undo(
+    control: Control,
+    place: Place,
+    candidate: Candidate,
+    before: Plan | None,
+    written: dict[str, Any] | None,
+    reason: str,
+) -> None:
+    """Have answer what answered before: what answered wrongly must not go on, and nothing else is taken away."""
+    if before is not None:
+        give_back(control, before, candidate, reason)
+        control.settle(place)
+    elif written is not None:
+        control.put_back(written)
+    else:
+        control.withdraw()
+
+
 def _candidate(folder: Folder, reject_below: float | None = None) -> tuple[Candidate, list[Raw]]:
     """Return the model in `folder` with what it answers offline to its golden rows, and those."""
     model = Model.load(folder)
@@ -97,11 +126,21 @@ def _candidate(folder: Folder, reject_below: float | None = None) -> tuple[Candi
 
 def _tried(url: str, item: Raw, candidate: Candidate, secret: str | None, tell: Tell) -> dict[str, Any]:
     """Ask the endpoint about a row whose answer is known; StepError when it answers anything else."""
-    answer = ask(url, item, secret)
+    answer = _answer(url, item, secret)
     if answer["predictions"] != candidate.offline[:1]:
         raise StepError(url, f"answered {answer['predictions']}", f"{candidate.offline[:1]}, as the file does offline")
     tell({"answered": answer["predictions"][0]["label"] or "no label: not sure enough", "url": url})
     return answer
+
+
+def _answer(url: str, item: Raw, secret: str | None) -> dict[str, Any]:
+    """Ask until there is an answer, a few times: whoever is busy with others may have one soon."""
+    for pause in PAUSES:
+        try:
+            return ask(url, item, secret)
+        except BusyError:
+            time.sleep(pause)
+    return ask(url, item, secret)
 
 
 def _shown(item: Raw) -> str:
@@ -123,6 +162,7 @@ def ask(url: str, item: Raw, key: str | None = None, timeout: float = 30) -> dic
             answer: dict[str, Any] = json.load(response)
             return answer
     except urllib.error.HTTPError as error:
-        raise StepError(url, f"answered {error.code} ({error.read().decode(errors='replace')[:300]})") from None
-    except (urllib.error.URLError, TimeoutError) as error:
-        raise StepError(url, f"does not answer ({error})", remedy="is the endpoint still up?") from None
+        refusal = BusyError if error.code in PASSING else StepError
+        raise refusal(url, f"answered {error.code} ({error.read().decode(errors='replace')[:300]})") from None
+    except (OSError, http.client.HTTPException) as error:  # also of a connection that ended within an answer
+        raise BusyError(url, f"does not answer ({error})", remedy="is the endpoint still up?") from None

@@ -66,13 +66,14 @@ class Shadow(Stage):
 
 @dataclass(frozen=True)
 class Counted:
-    """How one version did on all replicas in a stage."""
+    """How one version did on all replicas in a stage; milliseconds are those, so far, of what it has in hand, too."""
 
     requests: int
     errors: int
     seconds_ms: Sequence[float]
     compared: int = 0  # rows, with what another version said of them
     differ: int = 0
+    waiting: int = 0  # requests in its hands
 
     def facts(self) -> dict[str, Any]:
         """Return what is kept of it."""
@@ -90,24 +91,38 @@ class Counted:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, and why."""
+    """What to do, and why; a candidate that goes on may have got `few` requests, fewer than were wanted."""
 
     what: Literal["wait", "go on", "roll back"]
     reason: str = ""
+    few: bool = False
 
 
-def counted(states: Sequence[Mapping[str, Any]], version: str, before: Counted | None = None) -> Counted:
-    """Return how a version did since `before`, over the replicas' states."""
-    tallies = [state["versions"][version] for state in states if version in state["versions"]]
-    requests, errors, compared, differ = (
-        sum(tally[name] for tally in tallies) for name in ("requests", "errors", "compared", "differ")
+State = Mapping[str, Any]  # of a replica
+
+
+def counted(states: Sequence[State], version: str, before: Sequence[State] = ()) -> Counted:
+    """Return how a version did over the replicas' states, in each since its state of `before`, if it has one."""
+    then = {state["process"]: state["versions"].get(version) for state in before}
+    found = [
+        _since(state["versions"][version], then.get(state["process"]) or {})
+        for state in states
+        if version in state["versions"]
+    ]
+    requests, errors, compared, differ, waiting = (
+        sum(getattr(one, name) for one in found) for name in ("requests", "errors", "compared", "differ", "waiting")
     )
-    latest = [ms for tally in tallies for ms in tally["latest_ms"]]
-    if before is None:
-        return Counted(requests, errors, latest, compared, differ)
-    new = max(0, requests - before.requests)
-    since = (max(0, now - then) for now, then in ((compared, before.compared), (differ, before.differ)))
-    return Counted(new, max(0, errors - before.errors), latest[-new:] if new else [], *since)
+    return Counted(requests, errors, [ms for one in found for ms in one.seconds_ms], compared, differ, waiting)
+
+
+def _since(now: Mapping[str, Any], then: Mapping[str, Any]) -> Counted:
+    requests, errors, compared, differ = (
+        max(0, now[name] - then.get(name, 0)) for name in ("requests", "errors", "compared", "differ")
+    )
+    latest, waiting = now["latest_ms"], now["waiting_ms"]
+    return Counted(
+        requests, errors, [*(latest[-requests:] if requests else []), *waiting], compared, differ, len(waiting)
+    )
 
 
 def decide(stage: Stage, elapsed: float, candidate: Counted, other: Counted, tripped: Sequence[str] = ()) -> Decision:
@@ -117,13 +132,18 @@ def decide(stage: Stage, elapsed: float, candidate: Counted, other: Counted, tri
     if candidate.errors > stage.error_share * max(candidate.requests, 1):
         return Decision("roll back", f"{candidate.errors} of {candidate.requests} requests failed")
     ours, theirs = candidate.p99_ms, other.p99_ms
-    enough = candidate.requests >= max(stage.requests, 10)
+    enough = candidate.requests + candidate.waiting >= max(stage.requests, 10)
     if enough and ours is not None and theirs is not None and ours > stage.slower * theirs + SLACK_MS:
         return Decision("roll back", f"p99 is {ours:.2f} ms, over {stage.slower:g} times the other's {theirs:.2f} ms")
-    if enough and (reason := stage.otherwise(candidate)):
+    if candidate.requests >= max(stage.requests, 10) and (reason := stage.otherwise(candidate)):
         return Decision("roll back", reason)
     if elapsed < stage.seconds:
         return Decision("wait")
-    if candidate.requests < stage.requests and elapsed < LONGEST * stage.seconds:
+    if candidate.waiting and candidate.requests < max(stage.requests, 1):
+        return Decision("wait")  # for what it has in hand: a request is given up some time
+    if candidate.requests >= stage.requests:
+        return Decision("go on", f"{candidate.requests} requests in {elapsed:.0f} s")
+    if elapsed < LONGEST * stage.seconds:
         return Decision("wait")
-    return Decision("go on", f"{candidate.requests} requests in {elapsed:.0f} s")
+    found = f"{candidate.requests} of {stage.requests} requests"
+    return Decision("go on", f"only {found} in {elapsed:.0f} s", few=True)

@@ -18,6 +18,8 @@ BUILD = "jobs.serving.building:build"
 POLL_S = 0.1
 START_S = 120.0  # a first replica may have to fetch its model from an object store
 REPLY_S = 60.0
+FAILED = ("DEPLOY_FAILED", "UNHEALTHY")  # to start; what has answered before may yet be healthy again
+GONE = ("NOT_STARTED", "DEPLOY_FAILED", "DELETING")  # of an application that nothing can be replaced in
 
 
 class Control:
@@ -27,6 +29,7 @@ class Control:
         from ray.serve import context
 
         self.application = application
+        self._decided: Plan | None = None
         context._check_cached_client_alive()  # a process may hold on to a Serve of this cluster that has ended
 
     def listening(self, host: str, port: int, route: str, cap: int) -> str:
@@ -40,31 +43,35 @@ class Control:
         return f"http://{found.host or host}:{found.port or free}{route if route != '/' else ''}"
 
     def running(self) -> bool:
-        """Say whether the application is there and answers."""
+        """Say whether the application is there, be it that some of its replicas are being replaced."""
         from ray import serve
 
         found = serve.status().applications.get(self.application)
-        return found is not None and found.status == "RUNNING"
+        return found is not None and found.status not in GONE
 
-    def apply(self, place: Place, plan: Plan) -> None:
+    def ready(self, url: str) -> None:
+        """Wait until an application that is there answers, and has a replica; StepError when it does not."""
+        import urllib.request
+
+        self._wait(FAILED[:1])
+        if not self.tell_all("state"):  # scaled to none: a request waits until one is there
+            urllib.request.urlopen(f"{url}/health", timeout=START_S).close()
+
+    def apply(self, place: Place, plan: Plan, failed: tuple[str, ...] = FAILED) -> None:
         """Bring the application to where and what it is to be, and wait until it is; StepError when it fails."""
         from ray import serve
         from ray.serve.schema import ServeDeploySchema
 
         client = serve.context._get_global_client()
-        others = [
-            one["deployed_app_config"]
-            for name, one in client.get_serve_details()["applications"].items()
-            if name != self.application and one.get("deployed_app_config")
-        ]
+        others = [one for one in self._configured() if one["name"] != self.application]
         if takers := [one["name"] for one in others if one["route_prefix"] == place.route]:
             remedy = "give it a route of its own, or the application's name to replace what that serves"
             raise StepError(self.application, f"finds '{takers[0]}' at its route {place.route}", remedy=remedy)
         written = {"applications": [*others, application(place, plan, _environment())]}
         client.deploy_apps(ServeDeploySchema.model_validate(written))
-        self._wait()
+        self._wait(failed)
 
-    def _wait(self) -> None:
+    def _wait(self, failed: tuple[str, ...]) -> None:
         from ray import serve
 
         end = time.monotonic() + START_S
@@ -72,60 +79,85 @@ class Control:
             found = serve.status().applications.get(self.application)
             if found is not None and found.status == "RUNNING":
                 return
-            if found is not None and found.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-                failed = [one.message for one in found.deployments.values() if one.message] or [found.message]
-                raise StepError(self.application, f"does not start ({_last_line(failed[0])})")
+            if found is not None and found.status in failed:
+                told = [one.message for one in found.deployments.values() if one.message] or [found.message]
+                raise StepError(self.application, f"does not start ({_last_line(told[0])})")
             time.sleep(POLL_S)
         raise StepError(self.application, f"does not start within {START_S:g} s", remedy="has the cluster CPUs left?")
 
     def tell_all(self, method: str, *arguments: Any, of: str | None = None) -> list[Any]:
-        """Call a method of every replica that runs, and return what they return."""
+        """Call a method of every replica that runs, and return what they return; those that die meanwhile do not."""
         from ray import serve
+        from ray.exceptions import RayActorError
+        from ray.serve.exceptions import DeploymentUnavailableError
 
         handle = serve.get_app_handle(of or self.application)
-        return list(handle.broadcast(method, *arguments).results(timeout_s=REPLY_S))
+        try:
+            found = handle.broadcast(method, *arguments).results(timeout_s=REPLY_S, return_exceptions=True)
+        except DeploymentUnavailableError:  # there is none
+            return []
+        for one in found:
+            if isinstance(one, BaseException) and not isinstance(one, RayActorError):
+                raise one
+        return [one for one in found if not isinstance(one, RayActorError)]
+
+    def steer(self, plan: Plan) -> None:
+        """Have every replica follow a plan: it is what was decided, be it that none is there to hear it."""
+        self._decided = plan
+        self.tell_all("steer", plan.model_dump(mode="json"))
 
     def plan(self) -> Plan:
-        """Return the plan the replicas follow: the one that most was done with, should they differ."""
+        """Return the plan decided on last, here or by whoever steered before: replicas may have missed it."""
+        if self._decided is not None:
+            return self._decided
         plans = [Plan.model_validate(state["plan"]) for state in self.tell_all("state")]
-        if not plans:  # scaled to none: those that come read it from the configuration
-            return Plan.model_validate(self._written()["deployments"][0]["user_config"])
-        return max(plans, key=lambda plan: len(plan.history))
+        if (written := self.written()) is not None:  # what those read that come
+            plans.append(Plan.model_validate(written["deployments"][0]["user_config"]))
+        if not plans:
+            raise StepError(self.application, "follows no plan", remedy="was it deployed by espalier?")
+        return max(plans, key=lambda plan: plan.revision)
 
-    def wake(self, url: str) -> None:
-        """Have a replica started where there is none: a request waits until it is there."""
-        import urllib.request
-
-        if not self.tell_all("state"):
-            urllib.request.urlopen(f"{url}/health", timeout=START_S).close()
-
-    def _written(self) -> dict[str, Any]:
-        """Return the configuration that Serve holds of the application."""
+    def wanted(self) -> int:
+        """Return how many replicas there are to be now."""
         from ray import serve
 
-        details = serve.context._get_global_client().get_serve_details()
-        written: dict[str, Any] = details["applications"][self.application]["deployed_app_config"]
-        return written
+        details = serve.context._get_global_client().get_serve_details()["applications"]
+        return int(details[self.application]["deployments"][DEPLOYMENT]["target_num_replicas"])
+
+    def written(self) -> dict[str, Any] | None:
+        """Return the configuration that Serve holds of the application, if any."""
+        return next((one for one in self._configured() if one["name"] == self.application), None)
+
+    def _configured(self) -> list[dict[str, Any]]:
+        """Return the configurations of all applications."""
+        from ray import serve
+
+        found = serve.context._get_global_client().get_serve_details()["applications"]
+        return [one["deployed_app_config"] for one in found.values() if one.get("deployed_app_config")]
 
     def settle(self, place: Place) -> None:
-        """Write the plan that is followed into Serve's configuration, without the key the deployment used."""
+        """Write the plan decided on into Serve's configuration, without the key the deployment used."""
         plan = self.plan()
-        settled = plan.model_copy(update={"keys": place.keys})
-        self.tell_all("steer", settled.model_dump(mode="json"))
-        self.apply(place, settled)
+        self.steer(plan.model_copy(update={"keys": place.keys, "revision": plan.revision + 1}))
+        self.apply(place, self.plan(), FAILED[:1])
 
     def persist(self) -> None:
-        """Write the plan that is followed into Serve's configuration, and change nothing else of it."""
+        """Write the plan decided on into Serve's configuration, and change nothing else of it."""
+        written = self.written()
+        if written is None:
+            raise StepError(self.application, "has no configuration to write the plan into")
+        written["deployments"][0]["user_config"] = self.plan().model_dump(mode="json")
+        self.put_back(written)
+        self._wait(FAILED[:1])
+
+    def put_back(self, written: dict[str, Any]) -> None:
+        """Have Serve hold this configuration of the application."""
         from ray import serve
         from ray.serve.schema import ServeDeploySchema
 
-        client = serve.context._get_global_client()
-        found = client.get_serve_details()["applications"]
-        written = [one["deployed_app_config"] for one in found.values() if one.get("deployed_app_config")]
-        (ours,) = [one for one in written if one["name"] == self.application]
-        ours["deployments"][0]["user_config"] = self.plan().model_dump(mode="json")
-        client.deploy_apps(ServeDeploySchema.model_validate({"applications": written}))
-        self._wait()
+        others = [one for one in self._configured() if one["name"] != self.application]
+        document = ServeDeploySchema.model_validate({"applications": [*others, written]})
+        serve.context._get_global_client().deploy_apps(document)
 
     def withdraw(self) -> None:
         """Take the application away."""

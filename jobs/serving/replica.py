@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,7 +101,7 @@ class Replica:
     def state(self) -> dict[str, Any]:
         """Return what it holds and how each version did."""
         plan = self.models.own.plan.model_dump(mode="json")
-        return {"process": os.getpid(), "plan": plan, **self.models.facts()}
+        return {"process": f"{socket.gethostname()}:{os.getpid()}", "plan": plan, **self.models.facts()}
 
 
 async def one(version: Any, item: Raw) -> dict[str, Any]:

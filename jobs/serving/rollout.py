@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import EspalierError, StepError
-from jobs.serving.canary import Canary, Counted, Decision, Shadow, Stage, counted, decide
+from jobs.serving.canary import Canary, Decision, Shadow, Stage, counted, decide
 from jobs.serving.controlling import REPLY_S, Control
 from jobs.serving.keys import HashedKey
 from jobs.serving.plan import Asked, Event, Plan, Shadowing
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Tell = Callable[[dict[str, Any]], None]
 SLACK_S = 0.001  # between medians of golden rows: less says nothing
 LOOK_S = 0.25  # between two looks at a canary
+LOOKS = 3  # one after the other, without a process: it is gone, and not only slow to say that it is there
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,16 @@ def replace(control: Control, place: Place, candidate: Candidate, more: More, te
     plan = control.plan().model_copy(update={"limits": place.limits, "keys": _keys(place, key)})
     serving = plan.serving()
     assert serving is not None, "what runs serves a version"
+    plan = plan.model_copy(update={"proven": serving.version})
     plan = _with_others(control, place, plan, more)
     if serving.version == candidate.asked.version:
         asked = candidate.asked.model_copy(update={"weight": 1.0})
-        steer(control, plan.holding(asked).proving(asked.version).noting(event("deployed", asked, "again")))
+        control.steer(plan.holding(asked).proving(asked.version).noting(event("deployed", asked, "again")))
         return "serves already"
     try:
         seconds = gate(place, candidate, serving)
     except EspalierError as error:
-        steer(control, plan.noting(event("refused", candidate.asked, str(error))))
+        control.steer(plan.noting(event("refused", candidate.asked, str(error))))
         raise
     tell({"candidate": candidate.asked.version, "golden_ms": round(seconds * 1000, 3)})
     control.tell_all("load", candidate.asked.model_dump(mode="json"))
@@ -83,8 +85,20 @@ def replace(control: Control, place: Place, candidate: Candidate, more: More, te
         plan = trial.stages(place.canary, plan)
     asked = candidate.asked
     plan = plan.model_copy(update={"versions": [serving, asked]}).proving(asked.version)
-    steer(control, plan.noting(event("promoted", asked, f"in place of {serving.version}")))
-    return "promoted"
+    with_few = "".join(f"; {few}" for few in trial.few)
+    control.steer(plan.noting(event("promoted", asked, f"in place of {serving.version}{with_few}")))
+    return f"promoted{with_few}"
+
+
+def give_back(control: Control, before: Plan, candidate: Candidate, reason: str) -> None:
+    """Where a candidate has taken the place of the version of `before`, have that one answer again."""
+    plan, serving = control.plan(), before.serving()
+    name = candidate.asked.version
+    if serving is None or serving.version == name or plan.proven != name:
+        return
+    others = [one for one in plan.holding(serving).versions if one.version != name]
+    plan = plan.model_copy(update={"versions": others}).proving(serving.version)
+    control.steer(plan.noting(event("rolled back", candidate.asked, reason)))
 
 
 def _with_others(control: Control, place: Place, plan: Plan, more: More) -> Plan:
@@ -96,7 +110,7 @@ def _with_others(control: Control, place: Place, plan: Plan, more: More) -> Plan
         try:
             gate(place, one, before)
         except EspalierError as error:
-            steer(control, plan.noting(event("refused", one.asked, f"{name}: {error}")))
+            control.steer(plan.noting(event("refused", one.asked, f"{name}: {error}")))
             raise
     others = {name: one.asked for name, one in more.items()}
     for name in sorted({*others, *plan.more}):
@@ -104,7 +118,7 @@ def _with_others(control: Control, place: Place, plan: Plan, more: More) -> Plan
             what = "deployed" if name in others else "withdrawn"
             plan = plan.noting(event(what, others.get(name) or plan.more[name], f"as {name}"))
     plan = plan.model_copy(update={"more": others})
-    steer(control, plan)
+    control.steer(plan)
     return plan
 
 
@@ -154,7 +168,7 @@ def _reply(response: Any, asked: Asked) -> Any:
         raise StepError(asked.version, f"ended the process that loaded it ({type(error).__name__})") from None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Trial:
     """Takes a candidate through stages beside the version that answers; StepError once it is rolled back."""
 
@@ -162,6 +176,9 @@ class Trial:
     candidate: Candidate
     serving: Asked
     tell: Tell
+    few: list[str] = field(default_factory=list)  # stages that ended with fewer requests than were wanted
+    holding: set[str] = field(default_factory=set)  # processes that hold the candidate
+    most: int = 0  # replicas there were at once
 
     def shadowed(self, shadow: Shadow, plan: Plan) -> Plan:
         """Have the candidate asked what the other one answers; return the plan with what came of it."""
@@ -185,8 +202,8 @@ class Trial:
 
     def _stage(self, stage: Stage, plan: Plan, where: str) -> tuple[str, dict[str, Any]]:
         """Follow the plan until the stage is over; return why it is, and what was counted."""
-        steer(self.control, plan)
         try:
+            self.control.steer(plan.model_copy(update={"error_share": stage.error_share}))
             decision, facts = self._watched(stage)
         except BaseException as error:
             self._back(plan, f"the deployment was interrupted ({type(error).__name__})", {})
@@ -194,38 +211,52 @@ class Trial:
         if decision.what == "roll back":
             self._back(plan, decision.reason, facts)
             raise StepError(self.candidate.asked.version, f"was rolled back {where}: {decision.reason}")
+        if decision.few:
+            self.few.append(f"{decision.reason} {where}")
+            self.tell({"few": self.few[-1]})
         return decision.reason, facts
 
     def _watched(self, stage: Stage) -> tuple[Decision, dict[str, Any]]:
         """Look at a stage until it is decided; return what was counted, too."""
-        version, begun = self.candidate.asked.version, time.monotonic()
-        before, before_other = self._counted(None, None)[1:]
+        version, begun, missed = self.candidate.asked.version, time.monotonic(), 0
+        before = self.control.tell_all("state")
+        self._lost(before)
         for tried in self.control.tell_all("tried", version):
             if reason := self.candidate.wrong(tried):
                 return Decision("roll back", reason), {}
         while True:
-            tripped, ours, other = self._counted(before, before_other)
+            states = self.control.tell_all("state")
+            missed = missed + 1 if (lost := self._lost(states)) else 0
+            if not lost and states and not any(version in state["versions"] for state in states):
+                return Decision("roll back", "it was taken away meanwhile"), {}
+            if missed == LOOKS:
+                return Decision("roll back", f"{len(lost)} of {len(self.holding)} processes that held it ended"), {}
+            tripped = [state["tripped"][version] for state in states if version in state["tripped"]]
+            ours, other = (counted(states, name, before) for name in (version, self.serving.version))
             decision = decide(stage, time.monotonic() - begun, ours, other, tripped)
-            if decision.what != "wait":
+            if decision.what == "roll back" or (decision.what == "go on" and not lost):
                 return decision, {"candidate": ours.facts(), "other": other.facts()}
             time.sleep(LOOK_S)
 
-    def _counted(self, before: Counted | None, before_other: Counted | None) -> tuple[list[str], Counted, Counted]:
-        """Return why the candidate was put out of use, and how it and the other did since before."""
-        states, version = self.control.tell_all("state"), self.candidate.asked.version
-        tripped = [state["tripped"][version] for state in states if version in state["tripped"]]
-        other = counted(states, self.serving.version, before_other)
-        return tripped, counted(states, version, before), other
+    def _lost(self, states: list[dict[str, Any]]) -> set[str]:
+        """Return the processes that held the candidate and are gone, though no fewer replicas are wanted."""
+        self.most = max(self.most, len(states))
+        self.holding |= {state["process"] for state in states if self.candidate.asked.version in state["versions"]}
+        lost = self.holding - {state["process"] for state in states}
+        if lost and len(lost) <= self.most - self.control.wanted():
+            self.holding, self.most = self.holding - lost, len(states)
+            return set()
+        return lost
 
     def _back(self, plan: Plan, reason: str, facts: dict[str, Any]) -> None:
         asked = self.candidate.asked
         others = [one for one in plan.versions if one.version != asked.version]
         plan = plan.model_copy(update={"versions": others}).proving(self.serving.version)
-        steer(self.control, plan.noting(event("rolled back", asked, reason, facts)))
+        self.control.steer(plan.noting(event("rolled back", asked, reason, facts)))
 
 
 def roll_back(application: str, reason: str, tell: Tell) -> None:
-    """Give all requests back to the version before; StepError when there is none."""
+    """Give all requests back to the version before, of a trial to the one that is proven; StepError without any."""
     control = Control(application)
     if not control.running():
         raise StepError(application, "does not run on this cluster")
@@ -234,14 +265,12 @@ def roll_back(application: str, reason: str, tell: Tell) -> None:
     held = [one for one in plan.versions if serving is not None and one.version != serving.version]
     if serving is None or not held:
         raise StepError(application, "holds no other version to go back to")
-    steer(control, plan.proving(held[-1].version).noting(event("rolled back", serving, reason)))
+    tried = [one for one in held if one.weight or (plan.shadow is not None and plan.shadow.version == one.version)]
+    to, instead_of = (serving, tried[-1]) if tried else (held[-1], serving)
+    plan = plan.model_copy(update={"versions": [one for one in plan.versions if one not in tried]})
+    control.steer(plan.proving(to.version).noting(event("rolled back", instead_of, reason)))
     control.persist()
-    tell({"serving": held[-1].version, "instead_of": serving.version})
-
-
-def steer(control: Control, plan: Plan) -> None:
-    """Have every replica follow a plan."""
-    control.tell_all("steer", plan.model_dump(mode="json"))
+    tell({"serving": to.version, "instead_of": instead_of.version})
 
 
 def event(what: str, asked: Asked, reason: str, facts: dict[str, Any] | None = None) -> Event:

@@ -11,11 +11,13 @@ import pytest
 from cluster.folder import Folder
 from jobs.runtime.classifier import golden_rows
 from jobs.serving.canary import Canary, Counted, Decision, Shadow, counted, decide
+from jobs.serving.limits import Limits
 from jobs.serving.plan import Shadowing
 from tests.jobs.serving.conftest import app_of, asked, asking
 
 CANARY = Canary(seconds=10, requests=50, error_share=0.02, slower=2.0)
 QUICK, SLOW = [1.0] * 100, [1.0] * 95 + [9.0] * 5
+TOO_SLOW = Decision("roll back", "p99 is 9.00 ms, over 2 times the other's 1.00 ms")
 
 
 @pytest.mark.parametrize(
@@ -24,12 +26,16 @@ QUICK, SLOW = [1.0] * 100, [1.0] * 95 + [9.0] * 5
         (5, Counted(100, 0, QUICK), [], Decision("wait")),
         (11, Counted(100, 0, QUICK), [], Decision("go on", "100 requests in 11 s")),
         (11, Counted(20, 0, QUICK), [], Decision("wait")),
-        (31, Counted(20, 0, QUICK), [], Decision("go on", "20 requests in 31 s")),
+        (31, Counted(20, 0, QUICK), [], Decision("go on", "only 20 of 50 requests in 31 s", few=True)),
+        (31, Counted(20, 0, QUICK, waiting=1), [], Decision("wait")),
+        (11, Counted(60, 0, QUICK, waiting=1), [], Decision("go on", "60 requests in 11 s")),
+        (1, Counted(0, 0, [9.0] * 40, waiting=40), [], Decision("wait")),
+        (1, Counted(0, 0, [9.0] * 60, waiting=60), [], TOO_SLOW),
         (1, Counted(100, 2, QUICK), [], Decision("wait")),
         (1, Counted(100, 3, QUICK), [], Decision("roll back", "3 of 100 requests failed")),
         (1, Counted(1, 1, []), [], Decision("roll back", "1 of 1 requests failed")),
         (1, Counted(40, 0, SLOW), [], Decision("wait")),
-        (1, Counted(60, 0, SLOW), [], Decision("roll back", "p99 is 9.00 ms, over 2 times the other's 1.00 ms")),
+        (1, Counted(60, 0, SLOW), [], TOO_SLOW),
         (1, Counted(0, 0, []), ["3 of 4 requests failed"], Decision("roll back", "3 of 4 requests failed")),
     ],
 )
@@ -48,14 +54,54 @@ def test_a_shadow_is_judged_by_its_labels_too() -> None:
     assert decide(shadow, 1, Counted(100, 2, QUICK, 98, 0), other).reason == "2 of 100 requests failed"
 
 
-def test_what_counts_is_what_came_since_the_stage_began() -> None:
-    def states(requests: int, errors: int, latest: list[float]) -> list[dict[str, Any]]:
-        tally = {"requests": requests, "errors": errors, "latest_ms": latest, "compared": requests, "differ": 1}
-        return [{"versions": {"new": tally}}, {"versions": {}}]
+def test_where_no_requests_are_wanted_one_in_hand_is_still_waited_for() -> None:
+    stage, other = Canary(seconds=10, requests=0), Counted(500, 0, QUICK)
+    assert decide(stage, 11, Counted(0, 0, []), other) == Decision("go on", "0 requests in 11 s")
+    assert decide(stage, 11, Counted(0, 0, [9000.0], waiting=1), other) == Decision("wait")
 
-    before = counted(states(2, 1, [5.0]), "new")
-    assert counted(states(5, 1, [5.0, 1.0, 2.0, 3.0]), "new", before) == Counted(3, 0, [1.0, 2.0, 3.0], 3, 0)
-    assert counted(states(2, 1, [5.0]), "new", before) == Counted(0, 0, [])
+
+def state(process: str, requests: int, errors: int, latest: list[float], waiting: tuple[float, ...] = ()) -> Any:
+    counts = {"requests": requests, "errors": errors, "compared": requests, "differ": 1}
+    return {"process": process, "versions": {"new": {**counts, "latest_ms": latest, "waiting_ms": list(waiting)}}}
+
+
+def test_what_counts_is_what_came_since_the_stage_began() -> None:
+    other = {"process": "b", "versions": {}}
+    before = [state("a", 2, 1, [5.0]), other]
+    now = [state("a", 5, 1, [5.0, 1.0, 2.0, 3.0]), other]
+    assert counted(now, "new", before) == Counted(3, 0, [1.0, 2.0, 3.0], 3, 0)
+    assert counted(before, "new", before) == Counted(0, 0, [])
+
+
+def test_what_counts_is_what_came_to_each_replica() -> None:
+    before = [state("a", 3, 0, [9.0, 9.0, 9.0]), state("b", 1, 1, [8.0])]
+    now = [state("b", 3, 1, [8.0, 1.0, 2.0], (70.0,)), state("a", 4, 1, [9.0, 9.0, 9.0, 3.0])]
+    assert counted(now, "new", before) == Counted(3, 1, [1.0, 2.0, 70.0, 3.0], 3, 0, waiting=1)
+    anew = [state("c", 2, 0, [1.0, 2.0]), *now]  # a replica that came since
+    assert counted(anew, "new", before).seconds_ms == [1.0, 2.0, 1.0, 2.0, 70.0, 3.0]
+
+
+@pytest.mark.training
+def test_a_candidate_that_never_answers_is_put_out_of_use_and_no_request_notices(model: Folder, newer: Folder) -> None:
+    old, new = asked(model, 0.6), asked(newer, 0.4)
+    app = app_of(old, new, limits=Limits(seconds=1.0))
+    row = golden_rows(model.path)[0]
+    assert isinstance(row, bytes)
+
+    async def waits(rows: Any) -> Any:
+        await asyncio.Event().wait()
+
+    app.roster.versions[new.version].lane.logits = waits  # type: ignore[method-assign]
+
+    async def many() -> list[tuple[int, str]]:
+        answers = await asyncio.gather(*(asking(app, "POST", "/v1/classify", row, "image/png") for _ in range(60)))
+        return [(answer.status, answer.json["version"]) for answer in answers]
+
+    assert asyncio.run(many()) == [(200, old.version)] * 60
+    facts = app.roster.facts()
+    assert facts["versions"][new.version]["errors"] == facts["versions"][new.version]["requests"] > 3
+    assert facts["versions"][new.version]["p50_ms"] >= 450
+    assert facts["shares"] == {old.version: 0.6, new.version: 0.0}
 
 
 @pytest.mark.training

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -47,12 +50,10 @@ def place_of(**fields: Any) -> Any:
     return Place(**{**given, **fields})
 
 
-def deployed(model: Folder, **fields: Any) -> dict[str, Any]:
+def deployed(model: Folder, tell: Any = lambda event: None, **fields: Any) -> dict[str, Any]:
     from jobs.serving.application import deploy
 
-    facts: dict[str, Any] = run_remote(
-        deploy, model, place_of(**fields), resources=Resources(), tell=lambda event: None
-    )
+    facts: dict[str, Any] = run_remote(deploy, model, place_of(**fields), resources=Resources(), tell=tell)
     return facts
 
 
@@ -159,6 +160,35 @@ def test_a_candidate_that_fails_on_rows_nobody_tried_is_rolled_back_from_its_can
         while len(later.found) < 20:
             time.sleep(0.01)
     assert {(status, version) for status, version, _, _ in later.found} == {(200, old)}
+
+
+def test_a_candidate_whose_process_ends_within_its_canary_is_rolled_back(
+    url: str, model: Folder, newer: Folder
+) -> None:
+    new, old = asked(newer).version, asked(model).version
+    heard: list[dict[str, Any]] = []
+
+    def ended(event: dict[str, Any]) -> None:
+        heard.append(event)
+        if "canary" in event:
+            threading.Timer(1.5, lambda: os.kill(card["process"], signal.SIGKILL)).start()
+
+    with urllib.request.urlopen(f"{url}/v1/model", timeout=30) as answer:
+        card = json.load(answer)
+    with pytest.raises(StepError) as caught:
+        deployed(newer, ended, canary=Canary(shares=[0.3], seconds=30, requests=0))
+    assert str(caught.value) == f"{new}: was rolled back at 30% of requests: 1 of 1 processes that held it ended"
+    assert [(event.what, event.version) for event in happened()[-2:]] == [("canary", new), ("rolled back", new)]
+    assert ask(f"{url}/v1/classify", facts_row(model))["version"] == old
+    assert deployed(model)["outcome"] == "serves already"
+
+
+@pytest.mark.slow  # it compares milliseconds
+def test_a_slower_candidate_does_not_pass_the_gate(url: str, model: Folder, heavier: Folder) -> None:
+    with pytest.raises(StepError, match=r"takes [\d.]+ ms for a golden row, wanted at most 1.5 times [\d.]+ ms"):
+        deployed(heavier, slower=1.5)
+    assert happened()[-1].what == "refused"
+    assert ask(f"{url}/v1/classify", facts_row(model))["version"] == asked(model).version
 
 
 @pytest.mark.slow  # it asks for two cores that nobody else keeps busy
