@@ -7,7 +7,6 @@ their owner. The placement group of an owner that was killed stays until `remove
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.errors import ClusterError, DeathError, EspalierError, PreemptedError, StepError
+from cluster.ports import Port
 from cluster.postmortem import Death, death
 from cluster.resources import Resources
 from cluster.work import held_by_one, in_short
@@ -65,15 +65,12 @@ class Member:
 
     def __init__(self, role: str, rank: int) -> None:
         self.role, self.rank = role, rank
-        self._held: socket.socket | None = None
+        self._port: Port | None = None
 
     def address(self) -> str:
         """Return `host:port` of this node with a port that is free, and held until `release_port`."""
-        import ray
-
-        self._held = socket.socket()
-        self._held.bind(("", 0))
-        return f"{ray.util.get_node_ip_address()}:{self._held.getsockname()[1]}"
+        self._port = Port()
+        return self._port.address()
 
     def process(self) -> Living:
         """Say which process this is."""
@@ -83,8 +80,8 @@ class Member:
 
     def release_port(self) -> None:
         """Let the port of `address` go, right before something else listens there."""
-        if self._held is not None:
-            self._held.close()
+        if self._port is not None:
+            self._port.release()
 
     def live(self) -> None:
         """Never return: who waits for this call hears of the end of the process, and of nothing else."""

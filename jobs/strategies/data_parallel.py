@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from cluster import ports
 from cluster.resources import Resources
 from jobs.spec import INCIDENTAL, Spec
 from jobs.strategies.strategy import Engine, Strategy
@@ -108,6 +109,7 @@ class DataParallel(Strategy):
         from jobs.strategies.replicated import Replicated
 
         config = json.loads(os.environ["TF_CONFIG"])
+        ports.release()
         mirrored = tf.distribute.MultiWorkerMirroredStrategy(communication_options=self.communication())
         return Replicated(mirrored, workers=len(config["cluster"]["worker"]), rank=int(config["task"]["index"]))
 

@@ -18,6 +18,7 @@ import ray.train.collective
 from ray.train.backend import Backend, BackendConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+from cluster import ports
 from cluster.environment import training_variables
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
@@ -69,17 +70,9 @@ class TensorFlowCluster(BackendConfig):  # type: ignore[misc]
 
 class _TensorFlowBackend(Backend):  # type: ignore[misc]
     def on_start(self, worker_group: Any, backend_config: TensorFlowCluster) -> None:
-        addresses = worker_group.execute(_free_address)
+        addresses = worker_group.execute(ports.hold)  # engines release them
         found = [backend_config.strategy.environment(addresses, rank) for rank in range(len(worker_group))]
         ray.get([worker_group.execute_single_async(rank, _set, own) for rank, own in enumerate(found)])
-
-
-def _free_address() -> str:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return f"{ray.util.get_node_ip_address()}:{probe.getsockname()[1]}"
 
 
 def _set(variables: dict[str, str]) -> None:

@@ -170,7 +170,10 @@ class Strategy(Choice):
         return None
 
     def environment(self, addresses: list[str], rank: int) -> dict[str, str]:
-        """Return the variables by which the process of `rank` finds the others, which are to listen on `addresses`."""
+        """Return the variables by which the process of `rank` finds the others, which are to listen on `addresses`.
+
+        Each holds its port until its engine releases it (`cluster/ports.py`).
+        """
         return {}
 
     def engine(self) -> Engine:

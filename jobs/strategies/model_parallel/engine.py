@@ -18,6 +18,7 @@ import tf_keras as keras
 from numpy.typing import NDArray
 from tensorflow.experimental import dtensor
 
+from cluster import ports
 from jobs.artifacts import Timing
 from jobs.data.feed import Batch, Feed
 from jobs.models.layers import drawing, draws
@@ -36,6 +37,7 @@ class Meshed(SharedData):
     def __init__(self, batch: int, model: int, rank: int) -> None:
         super().__init__()
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        ports.release()
         dtensor.initialize_accelerator_system(device, enable_coordination_service=True)
         keras.backend.experimental.enable_tf_random_generator()
         mesh = dtensor.create_distributed_mesh([(BATCH, batch), (MODEL, model)], device_type=device)
