@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import RequestError
+
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # what Ray tells a submitted job of itself
 DISTRIBUTION = "espalier-ray"
-CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
+CONSTRAINTS = Path(__file__).parent / "constraints.txt"  # a link to the repository's; a package holds its content
 
 # Each is read once, at import, by the library it belongs to; a value the user has set wins.
 DEFAULTS = {
@@ -75,13 +77,21 @@ def job_environment(package: str, *, install: bool = False) -> dict[str, Any]:
 
 
 def pins() -> dict[str, str]:
-    """Return the exact versions of what Espalier asks for: of constraints.txt, outside the repository those here."""
+    """Return the exact versions of what Espalier asks for: of constraints.txt, what it leaves out as it is here.
+
+    Raises RequestError where Espalier is not installed: its code alone does not say what it asks for.
+    """
     import re
     from importlib.metadata import PackageNotFoundError, requires, version
 
     pinned = constraints()
+    try:
+        asked = requires(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        found_none = "is not installed here, so nobody can say which packages it asks for"
+        raise RequestError(DISTRIBUTION, found_none, remedy=f"install it: pip install {DISTRIBUTION}") from None
     found: dict[str, str] = {}
-    for text in requires(DISTRIBUTION) or []:
+    for text in asked:
         name = re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0]
         if "extra ==" in text:
             continue
@@ -93,7 +103,7 @@ def pins() -> dict[str, str]:
 
 
 def constraints() -> dict[str, str]:
-    """Return the versions in constraints.txt by the packages' names, in lowercase; empty outside the repository."""
+    """Return the versions in constraints.txt by the packages' names, in lowercase; empty where it is missing."""
     try:
         lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -18,7 +18,7 @@ from typing import Any
 from cluster.errors import RequestError
 from cluster.submit.server import LARGEST_BODY
 
-OURS = ("cluster", "jobs", "pipelines")
+OURS = {"cluster": "environment.py", "jobs": "job.py", "pipelines": "pipeline.py"}  # and a file by which each is known
 IGNORES = (".gitignore", ".rayignore")
 NEVER = (".git", ".venv", "venv", "__pycache__")  # as Ray leaves them
 NAMED = 5  # files an error names
@@ -59,13 +59,21 @@ def pack(folder: Path, limit: int = LARGEST_BODY - ROOM) -> Package:
 
 
 def gathered(folder: Path) -> dict[str, Path]:
-    """Return what goes into the package, by its name there."""
+    """Return what goes into the package, by its name there; RequestError where a folder has the name of one of ours."""
     files = {str(path.relative_to(folder)): path for path in _kept(folder, [])}
     code = Path(__file__).parents[2]
-    for package in OURS:
-        if not any(name.startswith(f"{package}/") for name in files):
-            for path in _kept(code / package, []):
-                files[str(path.relative_to(code))] = path
+    for package, known in OURS.items():
+        if f"{package}/{known}" in files:
+            continue  # a checkout of ours, maybe changed: it goes before what is installed
+        if clash := next((name for name in sorted(files) if name.startswith(f"{package}/")), ""):
+            raise RequestError(
+                str(folder / clash),
+                f"lies in a folder called '{package}', as a package of Espalier's own is",
+                "a working folder without one",
+                f"rename {folder / package}, name it in .rayignore, or choose another --working-dir",
+            )
+        for path in _kept(code / package, []):
+            files[str(path.relative_to(code))] = path
     return files
 
 

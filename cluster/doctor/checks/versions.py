@@ -7,8 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from cluster.doctor.check import Check, Finding, Seen
 from cluster.environment import pins
+from cluster.errors import RequestError
 
 RAY = "ray"
+REMEDY = "pip install --constraint constraints.txt espalier-ray"
 
 
 class Versions(Check):
@@ -17,7 +19,12 @@ class Versions(Check):
     name = "versions"
 
     def __init__(self) -> None:
-        self.pinned = pins()  # the driver's count, also on nodes
+        self.pinned: dict[str, str] = {}  # the driver's count, also on nodes
+        self.unknown = ""
+        try:
+            self.pinned = pins()
+        except RequestError as error:
+            self.unknown = str(error)
 
     def look(self) -> dict[str, str]:
         """Return the version of each pinned package, empty where it is not installed."""
@@ -25,15 +32,18 @@ class Versions(Check):
 
     def judge(self, seen: Seen, here: Seen) -> Iterator[Finding]:
         """Judge missing and other versions."""
+        if self.unknown:
+            if seen.here:
+                yield self.error(seen, self.unknown, REMEDY)
+            return
         missing = [name for name, found in seen.facts.items() if not found]
         other = [f"{name} {found}, wanted {self.pinned[name]}" for name, found in self._other(seen)]
-        remedy = "pip install --constraint constraints.txt espalier-ray"
         if missing:
-            yield self.error(seen, f"without {', '.join(missing)}", remedy)
+            yield self.error(seen, f"without {', '.join(missing)}", REMEDY)
         if seen.facts.get(RAY) != here.facts.get(RAY):
-            yield self.error(seen, f"Ray {seen.facts.get(RAY)}, the driver's is {here.facts.get(RAY)}", remedy)
+            yield self.error(seen, f"Ray {seen.facts.get(RAY)}, the driver's is {here.facts.get(RAY)}", REMEDY)
         if other:
-            yield self.warning(seen, f"not as tested: {', '.join(other)}", remedy)
+            yield self.warning(seen, f"not as tested: {', '.join(other)}", REMEDY)
         if not missing and not other:
             yield self.ok(seen, f"{len(seen.facts)} packages as pinned")
 

@@ -32,8 +32,25 @@ def test_our_code_goes_with_a_folder_that_lacks_it(tmp_path: Path) -> None:
     assert not {name for name in found if "__pycache__" in name or name.startswith("tests")}
 
 
+@pytest.mark.parametrize("package", OURS)
+def test_a_folder_that_happens_to_be_called_as_ours_is_refused(package: str, tmp_path: Path) -> None:
+    written(tmp_path / "news.yaml")
+    path = written(tmp_path / package / "rows.csv")
+    with pytest.raises(RequestError) as refused:
+        pack(tmp_path)
+    assert str(refused.value) == (
+        f"{path}: lies in a folder called '{package}', as a package of Espalier's own is, wanted a working folder "
+        f"without one; rename {tmp_path / package}, name it in .rayignore, or choose another --working-dir"
+    )
+    written(tmp_path / ".rayignore", f"{package}/\n".encode())
+    with zipfile.ZipFile(io.BytesIO(pack(tmp_path).data)) as archive:
+        assert {f"{name}/{known}" for name, known in OURS.items()} <= set(archive.namelist())
+        assert f"{package}/rows.csv" not in archive.namelist()
+
+
 def test_the_folders_own_code_comes_before_ours(tmp_path: Path) -> None:
     written(tmp_path / "pipelines/__init__.py", b"mine")
+    written(tmp_path / "pipelines/pipeline.py")
     with zipfile.ZipFile(io.BytesIO(pack(tmp_path).data)) as archive:
         assert archive.read("pipelines/__init__.py") == b"mine"
         assert "pipelines/__main__.py" not in archive.namelist()
