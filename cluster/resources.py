@@ -131,8 +131,12 @@ class Capacity(Resources):
         used = [Placed(nodes.kind, False, nodes) for nodes in self.states[0] for _ in range(nodes.count)]
         types = [nodes for nodes in self.states[-1] if nodes.kind] if self.grows else []
         left = {nodes.kind: nodes.count for nodes in types}
+        at, last = 0, None
         for size in sorted(processes, key=_size, reverse=True):
-            if any(node.take(size) for node in used):
+            at, last = (at if size == last else 0), size  # nodes before have no room for one more like the last
+            while at < len(used) and not used[at].take(size):
+                at += 1
+            if at < len(used):
                 continue
             fitting = [n for n in types if left[n.kind] and n.answers(size) and size.times_in(n.each)]
             if not fitting:

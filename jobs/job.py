@@ -63,6 +63,10 @@ class Job(Choice):
         """Return what each process of a step holds that must be there at once; empty where they may take turns."""
         return []
 
+    def at_once(self, room: Resources | None) -> int:
+        """Return how many times over a step may hold that at once where there is `room`: once, if not of trials."""
+        return 1
+
     def keeps(self) -> Resources:
         """Return what stays held on the cluster once the step is done."""
         return Resources()

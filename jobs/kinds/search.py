@@ -61,6 +61,10 @@ class Search(Subject, Job):
     subject_to: SearchLimits = SearchLimits()
     method: Method = Field(default_factory=lambda: Method.choose({"kind": "evolution"}))
 
+    def most_trials(self) -> int:
+        """Return how many candidates the method trains alone."""
+        return self.method.most_trials()
+
     def goals(self) -> Goals:
         """Return what is looked for."""
         raised: dict[str, bool] = dict.fromkeys([*self.maximise], True)

@@ -14,7 +14,7 @@ from jobs.sweeping.goals import TRAINED, Goals, Measure
 from jobs.sweeping.plan import Asked, Plan
 from jobs.sweeping.schedulers import Scheduler
 from jobs.sweeping.searchers import Searcher
-from jobs.sweeping.space import conditions, outside, value_at
+from jobs.sweeping.space import conditions, outside, undrawn, value_at
 from jobs.sweeping.subject import Subject, measure_problems
 from jobs.sweeping.trials import Trials
 
@@ -48,6 +48,10 @@ class Sweep(Subject, Job):
     searcher: Searcher = Field(default_factory=lambda: Searcher.choose({"kind": "tpe"}))
     scheduler: Scheduler = Field(default_factory=lambda: Scheduler.choose({"kind": "none"}))
 
+    def most_trials(self) -> int:
+        """Return `trials`."""
+        return self.trials
+
     def goals(self) -> Goals:
         """Return what is looked for."""
         raised: dict[str, bool] = dict.fromkeys([*self.maximise], True)
@@ -74,7 +78,7 @@ class Sweep(Subject, Job):
                 yield ("space", name), "lies in the compression, and the sweep has no compress"
                 continue
             _, wrong = value_at(owner, name)
-            if wrong := wrong or outside(owner, name, distribution):
+            if wrong := wrong or undrawn(owner, name) or outside(owner, name, distribution):
                 yield ("space", name), wrong
         yield from ((("space", *path), text) for path, text in conditions(self.space))
 
@@ -100,7 +104,7 @@ class Sweep(Subject, Job):
             yield ("scheduler",), "pauses trials, which only a strategy of one worker can"
         if scheduler.waits and self.concurrent is not None:
             yield ("concurrent",), f"cannot bound '{scheduler.kind}', which waits for many trials"  # type: ignore[attr-defined]
-        if scheduler.pauses and train.frozen_epochs:
+        if scheduler.pauses and (train.frozen_epochs or "frozen_epochs" in self.space):
             yield ("scheduler",), "pauses trials, and takes none up again among its frozen_epochs"
         for name, distribution in self.space.items() if scheduler.changes else ():
             if not distribution.holds(value_at(self.train, name)[0]):

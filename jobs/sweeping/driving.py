@@ -20,7 +20,7 @@ from cluster.errors import StepError
 from cluster.folder import Folder
 from cluster.resources import Resources
 from cluster.work import Channel, run_remote
-from jobs.sweeping.plan import Plan
+from jobs.sweeping.plan import Plan, at_once
 from jobs.sweeping.record import Journal, Trial
 from jobs.sweeping.schedulers import Watched
 from jobs.sweeping.schedulers.scheduler import DRAWN, ENDED, MEASURE
@@ -150,22 +150,25 @@ def run_sweep(plan: Plan, out: Folder, tell: Channel) -> None:
     """Run the trials that are left, and write what all of them came to into `out`."""
     import ray
 
+    from cluster.growth import capacity_of
+
     os.environ.update(QUIET)
     book = Book(plan, tell)
     if book.trials:
         tell({"trials kept": len(book.trials)})
     left = plan.trials - len(book.trials)
     if left > 0:
-        _tuned(plan, book, left, together(plan, Resources.of_node(ray.cluster_resources())))
+        _tuned(plan, book, left, together(plan, capacity_of(ray.nodes())))
     sum_up(plan, [book.trials[number] for number in sorted(book.trials)], out)
 
 
 def together(plan: Plan, room: Resources) -> int:
-    """Return how many trials run at once: as many as the cluster can hold, and no more than was asked."""
-    fits = plan.asked.resources().times_in(room)
-    if fits < 1:
-        raise StepError("a trial", f"needs {plan.asked.resources()}", f"{room} or less")
-    return min(fits, plan.trials, plan.concurrent or plan.trials)
+    """Return how many trials run at once: as many as the cluster may come to hold, and no more than was asked."""
+    found = at_once(plan.asked.resources(), room, min(plan.trials, plan.concurrent or plan.trials))
+    if found < 1:
+        held = Resources(room.cpus, room.gpus, room.memory)
+        raise StepError("a trial", f"needs {plan.asked.resources()}", f"{held} or less")
+    return found
 
 
 def _tuned(plan: Plan, book: Book, left: int, at_once: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.folder import Folder
-from cluster.resources import Resources
+from cluster.resources import Capacity, Resources
 from jobs.kinds.compress import Compress
 from jobs.kinds.train import Train
 from jobs.spec import Scalar, Spec
@@ -43,6 +43,13 @@ class Asked:
     def resources(self) -> Resources:
         """Return what a trial holds."""
         return self.train.strategy.resources()
+
+
+def at_once(one: Resources, room: Resources | None, most: int) -> int:
+    """Return how many trials that each hold `one` there is `room` for, `most` where nobody can say, and no more."""
+    if room is None or (isinstance(room, Capacity) and room.states is None):
+        return most
+    return min(one.times_in(room), most)
 
 
 @dataclass(frozen=True)

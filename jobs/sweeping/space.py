@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from cluster.errors import StepError
-from jobs.spec import Path, Ref, Scalar, Spec, walk
+from jobs.spec import INCIDENTAL, Path, Ref, Scalar, Spec, walk
 from jobs.sweeping.distributions import Distribution
 from jobs.sweeping.trials import Trials
 
@@ -109,6 +109,17 @@ def outside(spec: Spec, text: str, distribution: Distribution) -> str:
             replaced(spec, {text: value})
         except ValidationError as error:
             return f"{value!r} is not a value this field can take ({error.errors(include_url=False)[0]['msg']})"
+    return ""
+
+
+def undrawn(spec: Spec, text: str) -> str:
+    """Return why the field at `text`, which is there, is of no use to a sweep; empty when it is of some."""
+    path = parsed(text) or ()
+    if path[0] == "strategy":
+        return "says where trials run, which is the same for all of them: sweep what is trained, not where"
+    for place, _, marks in walk(spec):
+        if INCIDENTAL in marks and path[: len(place)] == place:
+            return "says how patiently or where work runs, and changes nothing in what it makes"
     return ""
 
 

@@ -15,7 +15,7 @@ from jobs.kinds.train import Train
 from jobs.spec import INCIDENTAL, Path, Spec
 from jobs.strategies import DEFAULT, Strategy
 from jobs.sweeping.goals import TRAINED
-from jobs.sweeping.plan import Asked
+from jobs.sweeping.plan import Asked, at_once
 from jobs.techniques import Technique
 
 
@@ -58,6 +58,15 @@ class Subject(Spec):
     def processes(self) -> list[Resources]:
         """Return what each process of a trial holds."""
         return self.train.processes()
+
+    def most_trials(self) -> int:
+        """Return how many trials there are at most."""
+        raise NotImplementedError
+
+    def at_once(self, room: Resources | None) -> int:
+        """Return how many trials may run at once."""
+        most = self.most_trials()
+        return at_once(self.resources(), room, min(most, self.concurrent or most))
 
     def digest(self, memo: Callable[[Any], str]) -> str:
         """Return the digest of the weights that trials start from."""

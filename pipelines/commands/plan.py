@@ -12,7 +12,7 @@ from cluster.resources import Resources
 from cluster.session import address_of, capacity, connected
 from pipelines.commands.app import RUNS, Address, Definition, Sets, StoreAt, app, example, loaded, opened, when
 from pipelines.console import columns, say
-from pipelines.costs.estimate import estimate
+from pipelines.costs.estimate import estimate, rates
 from pipelines.plan import Planned, check_capacity
 from pipelines.plan import plan as planned_of
 
@@ -44,6 +44,7 @@ def plan(
         say(_sum(planned, address_of(address), total))
     if total is not None:
         check_capacity(planned, total)
+        rates(pipeline, planned, total)
 
 
 def _held(planned: Mapping[str, Planned], address: str | None) -> Resources | None:

@@ -15,6 +15,7 @@ import typer
 from cluster.environment import in_job
 from cluster.errors import RequestError
 from cluster.folder import Folder
+from cluster.resources import Resources
 from cluster.session import address_of, capacity, page_of_job
 from pipelines.commands.app import RUNS, Address, Definition, Sets, StoreAt, app, example, loaded, opened
 from pipelines.commands.ends.ending import exit_code, sum_up, tell_afterwords, tell_errors
@@ -61,7 +62,7 @@ def run(
         states, code = _reuse(made, as_json), 0
     else:
         if address_of(address) is None:
-            check_capacity(planned, capacity(address))
+            _check(pipeline, planned, capacity(address))
         kept.root.check_writable()
         followers = _followers(pipeline, planned, tensorboard, mlflow)
         outcome, code = _run(pipeline, planned, address, as_json, followers)
@@ -75,6 +76,15 @@ def run(
         tell_afterwords(pipeline, made, ended=address_of(address) is None)
     if code:
         raise typer.Exit(code)
+
+
+def _check(pipeline: Pipeline, planned: Mapping[str, Planned], total: Resources) -> None:
+    """Raise for what is known to be wrong before a cluster is started here."""
+    check_capacity(planned, total)
+    if pipeline.max_cost is not None:
+        from pipelines.costs.estimate import rates
+
+        rates(pipeline, planned, total)
 
 
 def _refuse_passing(root: Folder, store: str) -> None:
@@ -133,7 +143,7 @@ def _run(
 ) -> tuple[Outcome, int]:
     """Run on the cluster; return how it ended, and the exit code."""
     from jobs.provenance import provenance
-    from pipelines.costs.estimate import rate
+    from pipelines.costs.estimate import rates
     from pipelines.costs.limits import Limits
     from pipelines.runner import Runner
     from pipelines.watching.following import Followed
@@ -143,10 +153,10 @@ def _run(
     with at_work(address, next(filter(None, asked), None), pipeline.name) as stop:
         total = capacity(address)
         check_capacity(planned, total)
-        rates = {name: rate(step.job, total, pipeline.prices) for name, step in planned.items()}
+        an_hour = rates(pipeline, planned, total)
         with screen(list(planned), as_json) as show:
             followed = Followed(show, followers)
-            limits = Limits(followed, stop, rates, pipeline.timeout, pipeline.max_cost)
+            limits = Limits(followed, stop, an_hour, pipeline.timeout, pipeline.max_cost)
             with followed, limits:
                 made = provenance() | {"page": page_of_job()}
                 outcome = Runner(pipeline, planned, total, limits, made, stop).run()

@@ -16,7 +16,7 @@ LOOK = 0.5  # seconds between two looks at the clock
 class Limits:
     """Listens to a run, passes everything on, and sets `stop` once `timeout` seconds or `max_cost` are spent.
 
-    Money is spent by steps that run, at their rates an hour; what a step whose rate is not known spends is not counted.
+    Money is spent by steps that run, at their rates an hour, which are known of all where it is limited.
     """
 
     def __init__(

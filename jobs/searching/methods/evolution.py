@@ -24,6 +24,10 @@ class Evolution(Method):
     trials: Annotated[int, Field(ge=1, le=100_000, description="Candidates trained")] = 16
     population: Annotated[int, Field(ge=2, description="Candidates a generation")] = 8
 
+    def most_trials(self) -> int:
+        """Return `trials`."""
+        return self.trials
+
     def plan(self, quest: Quest, out: Output) -> tuple[Quest, Plan]:
         """Return trials that are proposed while others are trained."""
         from jobs.searching.among import Among

@@ -27,6 +27,10 @@ class Method(Choice):
         """Yield (field path in the search, what is wrong) of searching `space` like this."""
         yield from ()
 
+    def most_trials(self) -> int:
+        """Return how many candidates are trained alone at most."""
+        raise NotImplementedError
+
     def plan(self, quest: Quest, out: Output) -> tuple[Quest, Plan]:
         """Return the trials to run, and the quest with what was found of its candidates before."""
         raise NotImplementedError

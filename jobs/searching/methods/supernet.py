@@ -61,6 +61,10 @@ class Supernet(Method):
             if distribution.when:
                 yield ("space", name, "when"), "leaves sizes out, and shared weights are those of the largest of all"
 
+    def most_trials(self) -> int:
+        """Return `check`."""
+        return self.check
+
     def plan(self, quest: Quest, out: Output) -> tuple[Quest, Plan]:
         """Train and score, then return trials of candidates spread over the ranking."""
         from jobs.searching.among import Listed

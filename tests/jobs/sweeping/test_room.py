@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cluster.errors import StepError
-from cluster.resources import Resources
+from cluster.growth import grown
+from cluster.resources import Capacity, Nodes, Resources
 from jobs.sweeping.driving import together
 from tests.jobs.sweeping.synthetic import plan_of
 
@@ -22,3 +24,14 @@ def test_trials_share_the_memory_of_the_cluster(tmp_path: Path) -> None:
     with pytest.raises(StepError) as refused:
         together(plan, Resources.of_node({"CPU": 6.0, "memory": 0.5 * GIB}))
     assert str(refused.value) == "a trial: needs 1 CPU, 1 GiB, wanted 6 CPU, 0.5 GiB or less"
+
+
+def test_what_an_autoscaler_may_add_is_room(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, SPACE, 8)
+    head = [Nodes(Resources(0), 1)]  # at rest, a cluster is its head, which holds nothing
+    types = {"cpu": {"resources": {"CPU": 2}, "max_workers": 3}}
+    assert together(plan, grown(head, head, {"max_workers": 3, "available_node_types": types})) == 6
+    assert together(plan, Capacity.unknown()) == 8
+    assert together(replace(plan, concurrent=3), Capacity.unknown()) == 3
+    with pytest.raises(StepError, match="wanted 0 CPU or less"):
+        together(plan, Capacity.of(head))

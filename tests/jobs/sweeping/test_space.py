@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from jobs.kinds.train import Train
 from jobs.sweeping.distributions import Distribution
-from jobs.sweeping.space import conditions, grid, outside, parsed, replaced, value_at
+from jobs.sweeping.space import conditions, grid, outside, parsed, replaced, undrawn, value_at
+from pipelines.pipeline import Pipeline
 
 TRAIN = Train.model_validate(
     {
@@ -58,6 +60,33 @@ def test_values_that_a_field_cannot_take_are_told() -> None:
     assert outside(TRAIN, "epochs", of(kind="integer", low=0, high=5)).startswith("0 is not a value")
     assert outside(TRAIN, "optimizer", of(kind="choice", values=["adam", "sgd"])) == ""
     assert outside(TRAIN, "optimizer", of(kind="choice", values=["adam", "lion"])).startswith("'lion' is not a value")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("strategy.cpus_per_worker", "says where trials run"),
+        ("strategy.workers", "says where trials run"),
+        ("keep", "says how patiently or where work runs"),
+        ("retries", "says how patiently or where work runs"),
+        ("timeout", "says how patiently or where work runs"),
+        ("checkpoint_every", "says how patiently or where work runs"),
+    ],
+)
+def test_fields_that_make_no_difference_to_a_model_are_not_drawn(path: str, why: str) -> None:
+    assert undrawn(TRAIN, path).startswith(why)
+    steps: dict[str, Any] = {"data": {"job": "dataset", "source": {"kind": "digits"}}}
+    space = {path: {"kind": "choice", "values": [1, 2]}}
+    fields = {"job": "sweep", "train": TRAIN.model_dump(exclude_unset=True), "space": space}
+    with pytest.raises(ValidationError) as refused:
+        Pipeline.model_validate({"name": "toy", "steps": steps | {"tuned": fields}})
+    assert [error["loc"][-2:] for error in refused.value.errors()] == [("space", path)]
+    assert why in str(refused.value)
+
+
+def test_fields_that_shape_a_model_are_drawn() -> None:
+    for path in ("model.dropout", "epochs", "seed", "augment[1].degrees", "clip_norm"):
+        assert undrawn(TRAIN, path) == ""
 
 
 def test_a_grid_has_every_combination_once_and_keeps_conditions() -> None:

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cluster.errors import RequestError
 from cluster.folder import Folder
 from cluster.growth import grown
 from cluster.resources import Capacity, Nodes, Resources
 from jobs.job import Job
+from jobs.kinds.score import Score
 from pipelines.costs.estimate import Estimate, estimate, rate
 from pipelines.load import load
 from pipelines.pipeline import Pipeline
@@ -26,6 +28,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "a100": {"resources": {"CPU": 96, "GPU": 8}, "labels": {"ray.io/accelerator-type": "A100"}},
 }
 CLOUD = grown(HEAD, HEAD, {"max_workers": 20, "head_node_type": "head", "available_node_types": TYPES})
+CPUS = grown(HEAD, HEAD, {"max_workers": 2, "available_node_types": {"cpu": TYPES["cpu"]}})
 PRICES = {"cpu": 0.4, "t4": 0.6, "t4-spot": 0.2, "a100": 30.0}
 HERE = Capacity.of([Nodes(Resources(4, 0, 8 * GIB), 1)])
 
@@ -70,6 +73,43 @@ def test_what_no_node_type_is_like_is_refused_before_anything_starts() -> None:
         "needs 3 CPU, 16 GiB in one process, and no node of the cluster holds that much"
     )
     assert not HERE.refuses(train(workers=1, accelerator="A100").processes())  # nobody knows this machine's labels yet
+
+
+def trials(number: int, **fields: Any) -> Job:
+    model = {"backbone": {"kind": "resnet", "depth": 8}}
+    sweep: dict[str, Any] = {"job": "sweep", "train": {"data": "data", "model": model}, "trials": number, **fields}
+    sweep["space"] = {"model.dropout": {"kind": "uniform", "low": 0.0, "high": 0.5}}
+    steps = {"data": {"job": "dataset", "source": {"kind": "digits"}}, "tuned": sweep}
+    return Pipeline.model_validate({"name": "toy", "steps": steps}).steps["tuned"]
+
+
+def test_as_many_trials_count_as_may_run_at_once() -> None:
+    assert rate(trials(16), HERE, {"CPU": 0.5}) == pytest.approx(2.0)  # four CPUs hold four
+    assert rate(trials(16, concurrent=3), HERE, {"CPU": 0.5}) == pytest.approx(1.5)
+    assert rate(trials(16), Capacity.unknown(), {"CPU": 0.5}) == pytest.approx(8.0)
+    assert rate(trials(9), CPUS, {"": 0.1, "cpu": 0.4}) == pytest.approx(0.1 + 0.4)  # one beside the head
+    assert rate(trials(99), CPUS, {"": 0.1, "cpu": 0.4}) == pytest.approx(0.1 + 0.8)
+    uneven = Capacity.of([Nodes(Resources(3), 2)])
+    pairs = {"kind": "data_parallel", "workers": 1, "cpus_per_worker": 2}
+    wide = trials(9).model_copy(update={"train": train(**pairs)})
+    assert rate(wide, uneven, {"CPU": 1.0}) == pytest.approx(4.0)  # six CPUs, and no third trial of two lies on a node
+
+
+def test_a_sweep_says_how_many_trials_it_counts(tmp_path: Path) -> None:
+    model = {"backbone": {"kind": "resnet", "depth": 8}}
+    space = {"model.dropout": {"kind": "uniform", "low": 0.0, "high": 0.5}}
+    tuned = {"job": "sweep", "train": {"data": "data", "model": model}, "trials": 8, "space": space}
+    steps = {"data": {"job": "dataset", "source": {"kind": "digits"}}, "tuned": tuned}
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump({"name": "toy", "steps": steps}))
+    planned = plan(load(tmp_path / "toy.yaml"), Store(Folder.parse(str(tmp_path / "runs"))))
+    found = estimate(planned["tuned"], HERE, {"CPU": 1.0})
+    assert found.words() == "up to 4 trials at once, about 4.00 an hour"
+    assert found.facts() == {"per_hour": 4.0, "at_once": 4}
+
+
+def test_more_workers_than_a_node_holds_are_priced_where_they_need_not_lie_on_one() -> None:
+    wide = Score.model_validate({"model": "model", "source": {"kind": "digits"}, "workers": 16})
+    assert rate(wide, CPUS, {"": 0.1, "cpu": 0.4}) == pytest.approx(0.1 + 2 * 0.4)
 
 
 def test_where_nodes_have_no_price_cpus_and_gpus_do() -> None:

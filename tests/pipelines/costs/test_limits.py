@@ -89,3 +89,22 @@ def test_the_plan_tells_costs_and_the_time_it_took(espalier: Espalier, define: D
     as_json = espalier("plan", path, "--json")
     assert '"per_hour": 1.0' in as_json.lines[1]
     assert "per_hour" not in as_json.lines[0]
+
+
+def test_a_step_without_a_price_is_refused_where_money_is_limited(
+    espalier: Espalier,  # noqa: F811
+    define: Define,  # noqa: F811
+    diary: Path,  # noqa: F811
+) -> None:
+    path = with_line(define(a={}, b={"of": ["a"]}), prices={"GPU": 1.0})
+    assert espalier("run", path).code == 0  # nothing is limited
+    path = with_line(define(a={"text": "new"}, b={"of": ["a"]}), prices={"GPU": 1.0}, max_cost=5.0)
+    told = (
+        "error: max_cost: cannot be kept: nobody can say what an hour of 'a', 'b' costs, wanted prices of the node "
+        "types that would be started, or of CPU and GPU; add them to prices, or leave max_cost out"
+    )
+    before = noted(diary)
+    for command in ("run", "plan"):
+        said = espalier(command, path)
+        assert (said.code, said.err.splitlines()[-1]) == (2, told)
+    assert noted(diary) == before
