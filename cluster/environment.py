@@ -23,6 +23,8 @@ DEFAULTS = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
 
+STOPPING = {"RAY_JOB_STOP_WAIT_TIME_S": "20"}  # seconds a job has to end in; of itself Ray gives it 3
+
 # A train step asks for the same large blocks as the one before. The C library gives each back to the kernel and has it
 # faulted in again: two workers on two cores trained ResNet-20 at 115 rows/s so, and at 215 with one arena that keeps
 # what it has. It costs memory only as long as the process lives. Read by glibc when a process starts.
@@ -68,9 +70,9 @@ def _job_variables() -> set[str]:
 def job_environment(package: str, *, install: bool = False) -> dict[str, Any]:
     """Return the runtime environment of a submitted job: the package at this URI, and with `install` the versions.
 
-    A run stops within 20 s, or is killed and goes on from its checkpoints the next time; of itself Ray gives it 3 s.
+    A run stops within these 20 s, or is killed and goes on from its checkpoints the next time.
     """
-    environment: dict[str, Any] = {"working_dir": package, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "20"}}
+    environment: dict[str, Any] = {"working_dir": package, "env_vars": dict(STOPPING)}
     if install:
         environment["pip"] = {"packages": [f"{name}=={version}" for name, version in pins().items()]}
     return environment

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from cluster.doctor.check import Check, Finding, Seen
 from cluster.doctor.checks.listening import listening
 
 DEFAULT = 8265
+PATIENCE = 5.0  # seconds it may take to answer
 REMEDY = "start Ray with --dashboard-host=127.0.0.1, and reach it through a tunnel (ssh -L, kubectl port-forward)"
 
 
@@ -24,8 +24,10 @@ class Dashboard(Check):
 
     def look(self) -> dict[str, object]:
         """Return the dashboard's port if it listens on this machine, whether on all addresses, and asks for a token."""
-        ports, asks = listening(), os.environ.get("RAY_AUTH_MODE") == "token"
-        return {"port": self.port if self.port in ports else None, "open": ports.get(self.port, False), "token": asks}
+        ports = listening()
+        is_open = ports.get(self.port, False)
+        asks = is_open and _asks_for_token(self.port)
+        return {"port": self.port if self.port in ports else None, "open": is_open, "token": asks}
 
     def judge(self, seen: Seen, here: Seen) -> Iterator[Finding]:
         """Judge an open one; one without a token is an error."""
@@ -38,6 +40,20 @@ class Dashboard(Check):
             yield self.warning(seen, f"port {port} is open on all addresses, with a token sent in the clear", REMEDY)
         else:
             yield self.error(seen, f"port {port} is open on all addresses, without a token", REMEDY)
+
+
+def _asks_for_token(port: int) -> bool:
+    """Say whether what listens on a port of this machine refuses a question without a token, as its owner set it up."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/api/version")
+        return connection.getresponse().status in (401, 403)
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _port() -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.errors import RequestError
+from cluster.errors import ClusterError, RequestError
 from pipelines.commands.app import app, example, when
 from pipelines.commands.remote.following import Dashboard, attend, reached
 from pipelines.console import columns, duration, say
@@ -80,6 +80,12 @@ def cancel(identity: Identity, address: Dashboard = None) -> None:
     while job.running and time.monotonic() < until:
         time.sleep(0.2)
         job = _known(server, identity)
+    if job.running:
+        raise ClusterError(
+            f"job {identity}",
+            f"was told to end, and still is {job.status.lower()} after {CANCEL_S:g} s",
+            remedy=f"cancel it again, or see why: espalier jobs logs {identity} --address {server.url}",
+        )
     say(f"{identity} {job.status.lower()}")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -45,9 +47,9 @@ def submit(
     pipeline = loaded(definition, sets, warns=True)
     options = [part for value in sets or [] for part in ("--set", value)]
     options += [part for step in fresh or [] for part in ("--fresh", step)]
-    options += ["--store", _lasting(store), *(["--json"] if as_json else [])]
-    gc.enable()
     server = reached(address)
+    options += ["--store", _lasting(store, server.url), *(["--json"] if as_json else [])]
+    gc.enable()
     request = _request(pipeline.name, definition, working_dir, options, install)
     submitted = hand_over(server, request, identity)
     what = f"found {submitted.job.id}, {submitted.job.status}" if submitted.found else f"submitted {submitted.job.id}"
@@ -58,10 +60,31 @@ def submit(
         say(f"its log: espalier jobs logs -f {submitted.job.id} --address {server.url}")
 
 
-def _lasting(store: str) -> str:
-    """Return the store as the job names it: a local folder by its whole path, for the job's own folder is deleted."""
+def _lasting(store: str, url: str) -> str:
+    """Return the store as the job names it: a local folder by its whole path, for the job's own folder is deleted.
+
+    RequestError where the cluster is another machine's, on which a path that counts from here means nothing.
+    """
     folder = Folder.parse(store)
-    return str(folder.path.absolute()) if folder.is_local else store
+    if not folder.is_local:
+        return store
+    if not Path(store).is_absolute() and not _is_here(url):
+        raise RequestError(
+            f"--store {store}",
+            f"is a folder of this machine, and the cluster {url} is another",
+            "a whole path that all its nodes mount, or a URI",
+            "name it with --store or ESPALIER_STORE, e.g. s3://bucket/runs",
+        )
+    return str(folder.path.absolute())
+
+
+def _is_here(url: str) -> bool:
+    """Say whether a URL is of this machine's loopback."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _request(name: str, definition: Path, folder: Path, options: list[str], install: bool) -> Request:

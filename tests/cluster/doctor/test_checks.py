@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import http.server
 import socket
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cluster.doctor import checks
 from cluster.doctor.check import HERE, Check, Finding, Seen
+from cluster.doctor.checks import dashboard
 from cluster.doctor.checks.clock import Clock
 from cluster.doctor.checks.code import ROOT, Code
 from cluster.doctor.checks.dashboard import Dashboard
@@ -38,6 +43,37 @@ def clocked(offset: float, there: float = 1.0, way: float = 0.5) -> list[Finding
     return list(
         Clock().judge(Seen("n", None, 1000.0, began, began + there, 1000.0 + there + 2 * way), Seen(HERE, None))
     )
+
+
+@contextmanager
+def answering(status: int) -> Iterator[int]:
+    """Run a server that answers everything with `status`; yield its port."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401 if self.headers.get("Authorization") else status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            return None
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("status", "state"), [(200, "error"), (401, "warning"), (403, "warning")])
+def test_an_open_dashboard_itself_says_whether_it_asks_for_a_token(
+    status: int, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token" if status == 200 else "disabled")  # this process's, not its
+    with answering(status) as port:
+        monkeypatch.setattr(dashboard, "listening", lambda: {port: True})
+        check = Dashboard()
+        check.port = port
+        assert [found for found, _ in judged(check, check.look())] == [state]
 
 
 def test_clocks() -> None:

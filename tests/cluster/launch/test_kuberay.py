@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
+from cluster.environment import STOPPING
 from jobs.serving.building import Arguments
 from jobs.serving.controlling import BUILD, DEPLOYMENT
 from jobs.serving.plan import Plan
@@ -79,6 +82,15 @@ def test_gpus_are_held_by_gpu_groups_alone(file: str) -> None:
 def test_a_cluster_that_stays_survives_its_head() -> None:
     assert "gcsFaultToleranceOptions" in cluster_of(read("raycluster.yaml"))
     assert "gcsFaultToleranceOptions" in cluster_of(read("rayservice.yaml"))
+
+
+def test_a_run_that_is_a_job_has_the_time_to_stop_that_a_submitted_one_has() -> None:
+    environment = yaml.safe_load(read("rayjob.yaml")["spec"]["runtimeEnvYAML"])
+    assert environment["env_vars"] == STOPPING
+    readme = (LAUNCH.parent.parent / "README.md").read_text()
+    (line,) = re.findall(r"`(ray job submit [^`]+)`", readme)
+    words = shlex.split(line)
+    assert json.loads(words[words.index("--runtime-env-json") + 1])["env_vars"] == STOPPING
 
 
 def test_no_secret_lies_in_a_manifest() -> None:
