@@ -8,7 +8,7 @@ and no autoscaler's process runs beside the head, one may run elsewhere, as Kube
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,13 @@ def capacity_of(nodes: list[dict[str, Any]]) -> Capacity:
     now = [node_of(node) for node in nodes if node["Alive"]]
     if (published := _published()) is not None:
         return Capacity.of(now, published)
-    config = _config_of_head()
+    heads = [node for node in nodes if node["Alive"] and HEAD in node["Resources"]]
+    config = _config_of_head({node["NodeID"] for node in heads})
     if config is None:
         return Capacity.unknown()
     if not config:
         return Capacity.of(now)
-    head = [node_of(node) for node in nodes if node["Alive"] and HEAD in node["Resources"]]
-    return grown(now, head, config)
+    return grown(now, [node_of(node) for node in heads], config)
 
 
 def grown(now: list[Nodes], head: list[Nodes], config: dict[str, Any]) -> Capacity:
@@ -129,10 +129,15 @@ def _count(most: int) -> int:
     return 2**31 if most < 0 else most  # -1 stands for any number
 
 
-def _config_of_head() -> dict[str, Any] | None:
+def _config_of_head(heads: Collection[str]) -> dict[str, Any] | None:
     """Return what the autoscaler beside the head was told; empty when it was told nothing, None when none is there."""
     import ray
 
+    if ray.get_runtime_context().get_node_id() in heads:  # then no process is needed for it
+        try:
+            return _read_config()
+        except OSError:
+            return None
     asked = ray.remote(_read_config).options(num_cpus=0, resources={HEAD: 0.001}, max_retries=0).remote()
     try:
         found: dict[str, Any] | None = ray.get(asked, timeout=PATIENCE)
