@@ -50,6 +50,13 @@ class Training:
     gradients: list[Gradient] = field(default_factory=list)  # noted when a train step is traced
     alone: Callable[[int], bool] = lambda train_step: False  # whether it changes more than gradients do, such as masks
     penalties: list[Callable[[], Any]] = field(default_factory=list)  # added to the loss of a global batch
+    built: bool = False
+
+    def build(self) -> None:
+        """Make the optimizer's own variables, once: a second time it would begin other averages than were traced."""
+        if not self.built:
+            self.optimizer.build(self.model.trainable_variables)
+            self.built = True
 
     def apply(self, batch: Any, replicas: int) -> tuple[Any, Any, Any]:
         """Take one train step on a replica's shard; return its sums of loss, correct rows and rows."""
@@ -161,7 +168,7 @@ def fit(
     that. Raises StepError naming the train step when the loss stops being finite.
     """
     with engine.scope():
-        training.optimizer.build(training.model.trainable_variables)
+        training.build()
     averaged = isinstance(recipe, TrainRecipe) and recipe.ema is not None
     stopping = recipe.early_stopping if isinstance(recipe, TrainRecipe) else None
     kept = keeper.resume(phase) or Progress([], Begun(), {})
@@ -223,6 +230,7 @@ def _to_the_end(
     return replace(begun, seconds=time.perf_counter() - started)
 
 
+HEAD_ALONE = "head"  # the phase in which no more is trained
 BEST = "b/"  # weights of the best epoch in a checkpoint, beside those of the last
 
 

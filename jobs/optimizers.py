@@ -142,11 +142,23 @@ class TwoRates:
 
 def rates_of(optimizer: Any) -> list[Rate]:
     """Return the rates of an optimizer that was made here: one, or the head's and the backbone's."""
-    if isinstance(optimizer, TwoRates):
-        return [*rates_of(optimizer.head), *rates_of(optimizer.backbone)]
-    plain = plain_of(optimizer)
-    assert isinstance(plain._learning_rate, Rate), "every recipe's rate follows a schedule"
-    return [plain._learning_rate]
+    rates = [plain._learning_rate for plain in _plains(optimizer)]
+    assert all(isinstance(rate, Rate) for rate in rates), "every recipe's rate follows a schedule"
+    return rates
+
+
+def restart_averages(optimizer: Any, variables: Sequence[Any]) -> None:
+    """Let the moving averages of an optimizer that has some begin anew at what the variables hold."""
+    for plain in _plains(optimizer):
+        for variable in variables if plain.use_ema else ():
+            index = plain._index_dict.get(plain._var_key(variable))
+            if index is not None:
+                plain._model_variables_moving_average[index].assign(variable)
+
+
+def _plains(optimizer: Any) -> list[Any]:
+    both = (optimizer.head, optimizer.backbone) if isinstance(optimizer, TwoRates) else (optimizer,)
+    return [plain_of(one) for one in both]
 
 
 def plain_of(optimizer: Any) -> Any:

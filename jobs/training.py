@@ -19,7 +19,7 @@ from jobs.data.encode import encoded
 from jobs.data.feed import Feed
 from jobs.data.preprocess import ImageAndText, Preprocess, WordPieces
 from jobs.data.text import special_tokens
-from jobs.fit import Training, best_epoch, fit
+from jobs.fit import HEAD_ALONE, Training, best_epoch, fit
 from jobs.models.model import (
     ModelSpec,
     build_to_train,
@@ -133,7 +133,7 @@ class Stage:
         kept = self.keeper.product("head")
         if kept is None:
             with frozen_backbone(model):
-                history = self.train(model, recipe, 1, "head")
+                history = self.train(model, recipe, 1, HEAD_ALONE)
             weights = weights_of(model)
             kept = self.keeper.keep("head", lambda path: write_link(path, Link(history=history), weights))
         link, weights = read_link(kept)

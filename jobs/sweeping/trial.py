@@ -12,7 +12,7 @@ from typing import Any
 from cluster.folder import Folder
 from cluster.work import Stopped
 from jobs.artifacts import Dataset, Epoch, Model
-from jobs.fit import best_epoch
+from jobs.fit import HEAD_ALONE, best_epoch
 from jobs.job import Output
 from jobs.progress import Progress
 from jobs.spec import Scalar
@@ -102,9 +102,10 @@ class Trials:
         stop = threading.Event()
 
         def tell(event: dict[str, Any]) -> None:
-            if keeper is not None and "epoch" in event and not stop.is_set():
+            epoch = event.get("epoch")
+            if keeper is not None and epoch and epoch["phase"] != HEAD_ALONE and not stop.is_set():
                 try:
-                    keeper.hand({name: event["epoch"][name] for name in ("validation_loss", "validation_accuracy")})
+                    keeper.hand({name: epoch[name] for name in ("validation_loss", "validation_accuracy")})
                 except Ended:
                     stop.set()
 
@@ -115,6 +116,6 @@ class Trials:
 
 def shown(asked: Asked, history: list[Epoch]) -> dict[str, float]:
     """Return what the model that comes out of a training showed on validation rows."""
-    stopping = asked.train.early_stopping
+    stopping, history = asked.train.early_stopping, [epoch for epoch in history if epoch.phase != HEAD_ALONE]
     last = history[-1] if stopping is None else history[best_epoch(history, stopping.metric) - 1]
     return {"accuracy": last.validation_accuracy, "loss": last.validation_loss}

@@ -16,11 +16,11 @@ import tensorflow as tf
 
 from cluster.folder import Folder
 from jobs.artifacts import Dataset, Epoch
-from jobs.fit import Training, fit
+from jobs.fit import HEAD_ALONE, Training, fit
 from jobs.kinds.train import Train
 from jobs.models.layers import Dial
-from jobs.models.model import HEAD_DROPOUT, build_to_train, in_head, weights_of
-from jobs.optimizers import precision, precision_of, rates_of, train_optimizer_of
+from jobs.models.model import HEAD_DROPOUT, build_to_train, frozen_backbone, in_head, weights_of
+from jobs.optimizers import precision, precision_of, rates_of, restart_averages, train_optimizer_of
 from jobs.product import Product, golden_of, write_model
 from jobs.recipe import TrainRecipe
 from jobs.sweeping.gate import GateKeeper
@@ -31,17 +31,26 @@ SOMETHING = 0.5  # a rate of dropout that has a layer
 
 
 @dataclass
+class Phase:
+    """A training of a kit's model, of the head alone or of all of it, and the dials on its rates."""
+
+    training: Training
+    peaks: list[Any]
+    first: dict[str, Any]  # the model's weights and its optimizer's state before the first train step of a trial
+
+
+@dataclass
 class Kit:
     """A model that is built and traced, and the dials on it."""
 
     model: Any
-    training: Training
+    head: Phase | None
+    whole: Phase
     feeds: tuple[Any, Any]
-    first: dict[str, Any]  # its weights and optimizer state before the first train step
     folder: Path
     preprocess: Any
     dropout: Dial
-    peaks: list[Any]
+    penalties: list[Any]
 
 
 @dataclass
@@ -58,9 +67,21 @@ class Warm:
         chosen = precision_of(recipe, tf.config.list_physical_devices("GPU"))
         recipe = recipe.model_copy(update={"precision": chosen})
         kit = self._kit(asked, recipe, keeper)
-        self._turn(kit, asked, recipe)
-        history = fit(self.engine, kit.training, *kit.feeds, recipe, keeper, 0, "train")
-        return kit, history
+        _turn(kit, asked, recipe)
+        history = self._head_alone(kit, recipe, keeper)
+        return kit, history + fit(self.engine, kit.whole.training, *kit.feeds, recipe, keeper, 0, "train")
+
+    def _head_alone(self, kit: Kit, recipe: TrainRecipe, keeper: GateKeeper) -> list[Epoch]:
+        """Bring the model to where the training of all of it begins: with frozen epochs, train the head."""
+        whole, head = kit.whole, kit.head
+        self.engine.restore(whole.training, whole.first)
+        if head is None:
+            return []
+        self.engine.restore(head.training, head.first)
+        with frozen_backbone(kit.model):
+            history = fit(self.engine, head.training, *kit.feeds, recipe.head_recipe(), keeper, 1, HEAD_ALONE)
+        restart_averages(whole.training.optimizer, kit.model.trainable_variables)
+        return history
 
     def write(self, kit: Kit, asked: Train, history: list[Epoch], out: Folder) -> None:
         """Write the model that was trained last, as an artifact."""
@@ -91,28 +112,42 @@ class Warm:
         feeds = feeds_of(self.dataset, preprocess, folder, recipe, self.engine.held)
         weights = class_weights(recipe, self.dataset.classes, feeds[0].rows.y)
         with self.engine.scope():
-            optimizer = train_optimizer_of(recipe, recipe.epochs * feeds[0].steps, in_head)
-            dropout, peaks = Dial(0.0), [tf.Variable(rate.peak, trainable=False) for rate in rates_of(optimizer)]
-            penalties = [tf.Variable(0.0, trainable=False) for _ in range(2)]
-            optimizer.build(model.trainable_variables)
+            dropout, penalties = Dial(0.0), [tf.Variable(0.0, trainable=False) for _ in range(2)]
+        model.get_layer(HEAD_DROPOUT).rate = dropout
+        steps = feeds[0].steps
+        whole, head = self._phase(model, recipe, steps, penalties, weights), None
+        if recipe.frozen_epochs:
+            with frozen_backbone(model):
+                head = self._phase(model, recipe.head_recipe(), steps, penalties, weights)
+        return Kit(model, head, whole, feeds, folder, preprocess, dropout, penalties)
+
+    def _phase(
+        self, model: Any, recipe: TrainRecipe, steps: int, penalties: list[Any], weights: list[float] | None
+    ) -> Phase:
+        """Make a training of what can be trained of `model` now."""
+        with self.engine.scope():
+            optimizer = train_optimizer_of(recipe, recipe.epochs * steps, in_head)
+            peaks = [tf.Variable(rate.peak, trainable=False) for rate in rates_of(optimizer)]
         for rate, peak in zip(rates_of(optimizer), peaks, strict=True):
             rate.peak = peak
-        model.get_layer(HEAD_DROPOUT).rate = dropout
         training = Training(
             model, optimizer, recipe.seed, penalties[0], penalties[1], recipe.label_smoothing, weights,
             scales_loss=recipe.precision == "mixed_float16",
         )  # fmt: skip
-        first = self.engine.read(training)
-        return Kit(model, training, feeds, first, folder, preprocess, dropout, peaks)
+        with self.engine.scope():
+            training.build()
+        return Phase(training, peaks, self.engine.read(training))
 
-    def _turn(self, kit: Kit, asked: Train, recipe: TrainRecipe) -> None:
-        kit.dropout.turn(asked.model.dropout)
-        kit.training.l1.assign(asked.model.l1)
-        kit.training.l2.assign(asked.model.l2)
-        scaled = [recipe.learning_rate, recipe.backbone_learning_rate or 0.0]
-        for peak, rate in zip(kit.peaks, scaled, strict=False):
+
+def _turn(kit: Kit, asked: Train, recipe: TrainRecipe) -> None:
+    """Set the dials as a trial asks."""
+    kit.dropout.turn(asked.model.dropout)
+    for penalty, value in zip(kit.penalties, (asked.model.l1, asked.model.l2), strict=True):
+        penalty.assign(value)
+    scaled = [recipe.learning_rate, recipe.backbone_learning_rate or 0.0]
+    for phase in filter(None, (kit.head, kit.whole)):
+        for peak, rate in zip(phase.peaks, scaled, strict=False):
             peak.assign(rate * recipe.rate_scale())
-        self.engine.restore(kit.training, kit.first)
 
 
 def _undialled(asked: Train, recipe: TrainRecipe) -> str:

@@ -57,6 +57,29 @@ def test_a_trial_that_differs_in_more_is_built_anew(digits: Folder, tmp_path: Pa
     assert len(warm.kits) == 2  # no more are kept
 
 
+@pytest.mark.parametrize("more", [{}, {"ema": 0.5, "backbone_learning_rate": 1e-3}], ids=["plain", "averaged"])
+def test_a_trial_trains_its_head_alone_first_as_its_training_does(
+    more: dict[str, Any], digits: Folder, tmp_path: Path
+) -> None:
+    warm = Warm(Single().engine(), Dataset.load(digits))
+    keeper = QuietKeeper(Folder(str(tmp_path / "products")))
+    trials = [asked(frozen_epochs=2, epochs=1, learning_rate=rate, **more) for rate in (0.01, 0.003, 0.01)]
+    found = [[epoch.validation_loss for epoch in warm.train(train, keeper)[1]] for train in trials]
+    assert len(warm.kits) == 1  # frozen epochs are built with the rest, and once
+    assert found[0] == found[2]
+    for number, train in enumerate(trials[:2]):
+        (root := tmp_path / str(number)).mkdir()
+        assert found[number] == pytest.approx(by_itself(train, digits, root), rel=1e-3)
+    assert [epoch.phase for epoch in warm.train(trials[0], keeper)[1]] == ["head", "head", "train"]
+
+
+def test_a_moving_average_of_a_trial_is_its_own(digits: Folder, tmp_path: Path) -> None:
+    warm = Warm(Single().engine(), Dataset.load(digits))
+    keeper = QuietKeeper(Folder(str(tmp_path / "products")))
+    first, second = ([e.validation_loss for e in warm.train(asked(ema=0.5), keeper)[1]] for _ in range(2))
+    assert first == second
+
+
 def test_a_loss_that_is_no_number_ends_the_trial_and_no_other(digits: Folder, tmp_path: Path) -> None:
     warm = Warm(Single().engine(), Dataset.load(digits))
     keeper = QuietKeeper(Folder(str(tmp_path / "products")))
