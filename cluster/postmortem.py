@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ _NODE = re.compile(r"\bip: ([0-9a-fA-F.:]+)")
 _OWN = re.compile(r"\((SIGSEGV|SIGBUS|SIGFPE|SIGILL|SIGABRT)\)")  # what a program does to itself
 _CODE = re.compile(r"\bexit code (-?\d+)")
 _BROKEN = "connection error code"
+_UNAVAILABLE = re.compile(r"The actor ([0-9a-f]+) is unavailable")  # one that Ray does not know the end of yet
+_WITH_NODE = "its node has died"
+GIVEN_UP = 40.0  # seconds in which Ray gives up a node that does not answer
 _FATAL = re.compile(r"\*\*\* (SIG[A-Z]+) received")
 
 
@@ -57,6 +61,27 @@ def _ending(error: str, log: str | None) -> str:
     else:
         return "died"
     return f"was killed by signal {number.value} ({number.name})"
+
+
+def lost_with_node(error: str) -> bool:
+    """Say whether the actor that Ray's text is about went with its node; waits until Ray would know."""
+    if _WITH_NODE in error:
+        return True
+    found = _UNAVAILABLE.search(error)
+    return found is not None and _goes(found[1])
+
+
+def _goes(actor: str) -> bool:
+    """Say whether the node of an actor that does not answer is given up: its process alone is soon known to be dead."""
+    import ray
+
+    node = ray._private.state.actors(actor).get("Address", {}).get("NodeID")
+    until = time.monotonic() + GIVEN_UP
+    while time.monotonic() < until:
+        if any(one["NodeID"] == node and not one["Alive"] for one in ray.nodes()):
+            return True
+        time.sleep(0.5)
+    return False
 
 
 def crash(found: str) -> str:

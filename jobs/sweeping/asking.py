@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -60,9 +61,10 @@ class Watching(Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Pass on that a trial ended, by itself or by the scheduler."""
-        self.book.ended(self._numbers[trial.trial_id], trial.last_result, died=False)
+        self.book.ended(self._numbers[trial.trial_id], trial.last_result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Pass on that a trial's process died, or never came to be."""
+        """Pass on that a trial's process died, or never came to be, in Ray's words."""
         self._numbers.setdefault(trial.trial_id, trial.config[TRIAL]["number"])
-        self.book.ended(self._numbers[trial.trial_id], None, died=True)
+        file = trial.error_file
+        self.book.died(self._numbers[trial.trial_id], Path(file).read_text(errors="replace") if file else "")

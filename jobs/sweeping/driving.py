@@ -18,6 +18,7 @@ from typing import Any
 from cluster.environment import training_variables
 from cluster.errors import StepError
 from cluster.folder import Folder
+from cluster.postmortem import death, lost_with_node
 from cluster.resources import Resources
 from cluster.work import Channel, run_remote
 from jobs.sweeping.plan import Plan, at_once
@@ -27,6 +28,7 @@ from jobs.sweeping.schedulers.scheduler import DRAWN, ENDED, MEASURE
 from jobs.sweeping.space import Values, value_at
 from jobs.sweeping.summing_up import sum_up
 
+ROUNDS = 4  # of trials that are lost with their nodes
 QUIET = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a definition count from the folder the run began in
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # what they would write is in the journal
@@ -47,6 +49,7 @@ class Book:
             self.search.replay(trial.values, trial.outcome())
         self.next = 0
         self.running: dict[int, _Running] = {}
+        self.lost: list[int] = []  # trials that went with their nodes, of which nothing is kept
         self.started = time.time() - max((t.begun + t.seconds for t in self.trials.values()), default=0.0)
 
     def own_values(self) -> Values:
@@ -76,13 +79,23 @@ class Book:
         """Take a result of a trial."""
         self.running[number].take(result)
 
-    def ended(self, number: int, result: dict[str, Any] | None, died: bool) -> None:
-        """Take the end of a trial: by itself, by the scheduler, or because it failed or its process died."""
-        running = self.running.pop(number, None)
-        if running is None:
+    def ended(self, number: int, result: dict[str, Any] | None) -> None:
+        """Take the end of a trial: by itself, by the scheduler, or because it failed."""
+        if (running := self.running.pop(number, None)) is not None:
+            text = (result or {}).get(ENDED)
+            self._keep(running, self._trial(running, None if text is None else json.loads(text)))
+
+    def died(self, number: int, error: str) -> None:
+        """Take the end of a trial's process, in Ray's words: a trial that was lost with its node is not kept."""
+        if (running := self.running.pop(number, None)) is None:
             return
-        text = (result or {}).get(ENDED)
-        trial = self._trial(running, None if text is None else json.loads(text), died)
+        if lost_with_node(error):
+            self.lost.append(number)
+            self.tell({"warning": f"trial {number} was lost with its node, and is made again"})
+        else:
+            self._keep(running, self._trial(running, {"failed": _of_process(error)}))
+
+    def _keep(self, running: _Running, trial: Trial) -> None:
         self.trials[trial.number] = trial
         self.journal.write(trial)
         if running.token is None:  # it was not the search that asked for it
@@ -91,11 +104,9 @@ class Book:
             self.search.tell(running.token, trial.outcome())
         self.tell({"trial": trial.number, "trials": self.plan.trials} | self._words(trial))
 
-    def _trial(self, running: _Running, ended: dict[str, Any] | None, died: bool) -> Trial:
+    def _trial(self, running: _Running, ended: dict[str, Any] | None) -> Trial:
         error, measured, status = "", {}, "stopped"
-        if died:
-            error, status = "its process died; see the worker's log", "failed"
-        elif ended is not None and "failed" in ended:
+        if ended is not None and "failed" in ended:
             error, status = ended["failed"], "failed"
         elif ended is not None:
             known = self.plan.costs(running.values) if self.plan.costs is not None else {}
@@ -118,6 +129,15 @@ class Book:
         shown = trial.measured or ({self.plan.goals.watched: trial.curve[-1]} if trial.curve else {})
         first = trial.error.partition("\n")[0]
         return {"status": trial.status, "epochs": len(trial.curve), "measured": shown, "failed": first}
+
+
+def _of_process(error: str) -> str:
+    """Return what became of a process that died by itself: its number, the signal and its log, as far as known."""
+    end = death(error)
+    if end.pid == "unknown":
+        return f"its process died\n{error}"
+    how = "" if end.found == "died" else f": it {end.found}"
+    return f"its process died (pid {end.pid} on {end.node}){how}; its log: {end.log}"
 
 
 class _Running:
@@ -154,11 +174,18 @@ def run_sweep(plan: Plan, out: Folder, tell: Channel) -> None:
 
     os.environ.update(QUIET)
     book = Book(plan, tell)
-    if book.trials:
-        tell({"trials kept": len(book.trials)})
-    left = plan.trials - len(book.trials)
-    if left > 0:
-        _tuned(plan, book, left, together(plan, capacity_of(ray.nodes())))
+    for _ in range(ROUNDS):
+        if book.trials:
+            tell({"trials kept": len(book.trials)})
+        left = plan.trials - len(book.trials)
+        if left > 0:
+            _tuned(plan, book, left, together(plan, capacity_of(ray.nodes())))
+        if not book.lost:
+            break
+        lost, book = book.lost, Book(plan, tell)  # as a sweep that goes on: what is not in the journal is made
+    else:
+        numbers = ", ".join(map(str, sorted(lost)))
+        raise StepError(f"trials {numbers}", "were lost with their nodes each time", remedy="run again to make them")
     sum_up(plan, [book.trials[number] for number in sorted(book.trials)], out)
 
 

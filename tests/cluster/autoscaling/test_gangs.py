@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.folder import Folder
+from jobs.sweeping.trials import Trials
 from tests.cluster.autoscaling.head import ROOT, growing_from_one
 
 LONGEST = 240  # seconds a run may take
@@ -122,3 +124,29 @@ def test_coordinator_servers_and_workers_are_asked_for_together(tmp_path: Path) 
         ended(started(tmp_path, "servers", head.address, gang))
         scaled = head.wait_until_gone()
         assert sorted(step for step in scaled if step.startswith("+")) == ["+1 cpu", "+2 t4"]
+
+
+SWEEPING = """
+import sys
+from pathlib import Path
+from cluster.folder import Folder
+from cluster.session import connected
+from jobs.sweeping.driving import drive
+from tests.jobs.sweeping.synthetic import plan_of
+
+root = Path(sys.argv[2])
+with connected(sys.argv[1]):
+    plan = plan_of(root, {"model.dropout": {"kind": "uniform", "low": 0.0, "high": 0.9}}, 4)
+    drive(plan, Folder(str(root / "out")), lambda event: None)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_sweep_starts_on_a_cluster_at_rest_whose_head_holds_nothing(tmp_path: Path) -> None:
+    with growing_from_one(tmp_path, TYPES, LIMIT, cpus=0) as head:
+        words = [sys.executable, "-c", SWEEPING, head.address, str(tmp_path)]
+        ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST)
+        assert ran.returncode == 0, ran.stderr
+        assert Trials.load(Folder(str(tmp_path / "out"))).finished == 4
+        assert head.scaled() in (["+2 cpu"], ["+1 cpu", "+1 cpu"])

@@ -108,6 +108,6 @@ def run_book(book: Book, trials: int, accuracy: Callable[[dict[str, Any]], float
         measured = {"accuracy": accuracy(trial["values"])}
         result = {DRAWN: json.dumps({"values": trial["values"], "curve": [0.0]}), MEASURE: 0.0}
         book.saw(trial["number"], result)
-        book.ended(trial["number"], result | {ENDED: json.dumps({"measured": measured})}, died=False)
+        book.ended(trial["number"], result | {ENDED: json.dumps({"measured": measured})})
         asked.append(trial["values"])
     return asked
