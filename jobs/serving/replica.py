@@ -24,6 +24,8 @@ from jobs.serving.metrics.telling import Telling
 from jobs.serving.plan import Asked, Plan
 from jobs.serving.versions.models import Models
 
+GRACE_S = 5.0  # of calls over gRPC that are in hand when their server ends
+
 
 class Replica:
     """What Serve makes once a process; `plan` is a Plan as JSON values, which `reconfigure` may replace."""
@@ -37,6 +39,8 @@ class Replica:
         self._application = App(self.models, self.guard, self.observers)
         self._application.closing.append(self._close)
         self._host, self._grpc_port = host, grpc_port
+        self._grpc: tuple[Any, int] | None = None  # the server, and the cap it started with
+        self._starting = asyncio.Lock()
         self.models.load(first)
 
     def _told(self, model: str) -> list[Any]:
@@ -47,6 +51,8 @@ class Replica:
         return [self._tellings[model]]
 
     async def _close(self) -> None:
+        if self._grpc is not None:
+            await self._grpc[0].stop(GRACE_S)
         for one in self.observers:
             await one.close()
 
@@ -62,19 +68,19 @@ class Replica:
         self.guard.limits, self.guard.keys = asked.limits, KeyRing(asked.keys)
         self.models.follow(asked)
         if self._grpc_port is not None:
-            await self._listen(self._grpc_port)
+            async with self._starting:
+                await self._listen(self._grpc_port, asked.limits.body_bytes)
 
-    async def _listen(self, port: int) -> None:
-        """Answer gRPC too, from the loop that answers HTTP."""
-        from jobs.serving.rpc.service import GRACE_S, listen
+    async def _listen(self, port: int, cap: int) -> None:
+        """Answer gRPC too, from the loop that answers HTTP; with another cap, by another server on the same port."""
+        from jobs.serving.rpc.service import listen
 
-        server = await listen(self._application, self._host, port)
-        self._grpc_port = None
-
-        async def close() -> None:
-            await server.stop(GRACE_S)
-
-        self._application.closing.append(close)
+        before = self._grpc
+        if before is not None and before[1] == cap:
+            return
+        self._grpc = await listen(self._application, self._host, port), cap
+        if before is not None:
+            await before[0].stop(GRACE_S)
 
     async def load(self, asked: Mapping[str, Any]) -> float:
         """Load one more version, which answers nothing yet; return the seconds it took."""

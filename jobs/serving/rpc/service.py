@@ -1,8 +1,9 @@
 """Answers `inference.GRPCInferenceService` from a replica, behind the same guard as HTTP.
 
 The server is the replica's own. Serve's would listen on every address of the machine and read messages of two
-gigabytes before anybody is asked for a key. Here the address is the one asked for, the key is looked at before the
-message is read, and a message over the cap is not read at all. Replicas on a node share the port (SO_REUSEPORT).
+gigabytes before anybody is asked for a key. Here the address is the one asked for, and the message, which is of a
+single call, is taken as a stream's first: it is read only once the guard has let the call in, and one that is over the
+cap, as sent or decompressed, is not read to its end. Replicas on a node share the port (SO_REUSEPORT).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.parse import unquote
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from jobs.serving.answering import open_inference
 from jobs.serving.answering.app import App
@@ -49,26 +51,8 @@ CONTENTS = {
     "BYTES": "bytes_contents",
 }
 FRAMING = 64 * 2**10  # bytes of a message beside its tensors
-GRACE_S = 5.0
 Method = Callable[[Any, dict[str, Any]], Awaitable[Any]]
 log = logging.getLogger("ray.serve")
-
-
-class Admission(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Refuses a call without a key that is known, before its message is read."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        """Return what answers the call, or what refuses it."""
-        if details.method.rpartition("/")[2] in OPEN or not self._app.guard.keys:
-            return await continuation(details)
-        try:
-            self._app.guard.known(authorization(details.invocation_metadata), None, take=False)
-        except Refused as refused:
-            return grpc.unary_unary_rpc_method_handler(_refusing(refused))
-        return await continuation(details)
 
 
 def authorization(metadata: Any) -> bytes | None:
@@ -78,13 +62,6 @@ def authorization(metadata: Any) -> bytes | None:
 
 def _bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value
-
-
-def _refusing(refused: Refused) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def refuse(request: Any, context: Any) -> Any:
-        await context.abort(CODES[refused.status], refused.reason)
-
-    return refuse
 
 
 class Service:
@@ -98,19 +75,18 @@ class Service:
         """Return what a server takes."""
         found = {}
         for name in METHODS:
-            found[name] = grpc.unary_unary_rpc_method_handler(
+            found[name] = grpc.stream_unary_rpc_method_handler(  # of a unary one the message would be read at once
                 self._guarded(name, getattr(self, name)),
-                request_deserializer=self._messages[f"{name}Request"].FromString,
                 response_serializer=self._messages[f"{name}Response"].SerializeToString,
             )
         return grpc.method_handlers_generic_handler(SERVICE, found)
 
     def _guarded(self, name: str, answer: Method) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def guarded(request: Any, context: Any) -> Any:
+        async def guarded(requests: Any, context: Any) -> Any:
             begun = time.perf_counter()
             seen: dict[str, Any] = {"status": 200, "rows": 0, "version": "", "key": "", "model": self._own}
             with in_hand():
-                found = await self._outcome(name, answer, request, context, seen)
+                found = await self._outcome(name, answer, context, seen)
             if isinstance(found, Refused):
                 seen["status"] = found.status
             self.app.observe(Seen("grpc", name, seconds=time.perf_counter() - begun, request_id="", **seen))
@@ -122,10 +98,10 @@ class Service:
 
         return guarded
 
-    async def _outcome(self, name: str, answer: Method, request: Any, context: Any, seen: dict[str, Any]) -> Any:
+    async def _outcome(self, name: str, answer: Method, context: Any, seen: dict[str, Any]) -> Any:
         """Return the answer, or the Refused that says why there is none."""
         try:
-            return await self._admitted(name, answer, request, context, seen)
+            return await self._admitted(name, answer, context, seen)
         except Refused as refused:
             return refused
         except TimeoutError:
@@ -134,14 +110,24 @@ class Service:
             log.exception("call of %s failed", name)
             return Refused(500, "the model failed; its log says how")
 
-    async def _admitted(self, name: str, answer: Any, request: Any, context: Any, seen: dict[str, Any]) -> Any:
+    async def _admitted(self, name: str, answer: Method, context: Any, seen: dict[str, Any]) -> Any:
         if name in OPEN:
-            return await answer(request, seen)
+            return await answer(None, seen)  # there is nothing in its message
         given = authorization(context.invocation_metadata())
         with self.app.guard.admitted(given, peer(context.peer())) as seen["key"]:
             await asyncio.sleep(0)  # as of HTTP: calls that came together are in hand together
             async with asyncio.timeout(self.app.guard.limits.seconds):
-                return await answer(request, seen)
+                return await answer(await self._message(name, context), seen)
+
+    async def _message(self, name: str, context: Any) -> Any:
+        """Read the message of a call; Refused(400) when there is none, or none that is under the server's cap."""
+        read = await context.read()
+        if read is grpc.aio.EOF:
+            raise Refused(400, "the call brings no message that is read")
+        try:
+            return self._messages[f"{name}Request"].FromString(read)
+        except DecodeError:
+            raise Refused(400, f"the message is no {name}Request") from None
 
     async def ServerLive(self, request: Any, seen: dict[str, Any]) -> Any:  # noqa: N802  the protocol's names
         """Say that the server lives."""
@@ -219,10 +205,13 @@ def peer(text: str) -> str | None:
 
 
 async def listen(app: App, host: str, port: int) -> Any:
-    """Start a server on `host`:`port` and return it; RuntimeError when the port is taken."""
+    """Start a server on `host`:`port` and return it; RuntimeError when the port is taken.
+
+    Its cap of messages, which grpc holds decompressed ones to as well, is that of now as long as it runs.
+    """
     largest = app.guard.limits.body_bytes + FRAMING
     options = [("grpc.max_receive_message_length", largest), ("grpc.so_reuseport", 1), ("grpc.max_metadata_size", 8192)]
-    server = grpc.aio.server(interceptors=[Admission(app)], options=options)
+    server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers([Service(app).handlers()])
     server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     await server.start()

@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -20,10 +21,11 @@ from jobs.runtime.classifier import golden_rows
 from jobs.serving.answering.app import App
 from jobs.serving.keys import HashedKey, Key, hashed, hashed_key, new_key, read_keys
 from jobs.serving.limits import Limits
-from tests.jobs.serving.conftest import Answer, app_of, ask, asked, asking
+from tests.jobs.serving.conftest import app_of, ask, asked, asking
 
 pytestmark = pytest.mark.training
 LIMITS = Limits(body_bytes=200_000, seconds=0.5, requests=3)
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def row(model: Folder) -> bytes:
     return found
 
 
-def grown(act: Callable[[], Answer]) -> tuple[Answer, int]:
+def grown(act: Callable[[], T]) -> tuple[T, int]:
     """Return what `act` returns, and by how many bytes the process was larger meanwhile than before."""
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     before = status_kb("VmRSS")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
@@ -16,10 +19,13 @@ from jobs.artifacts import Model
 from jobs.runtime.classifier import Classifier, golden_rows
 from jobs.serving.keys import HashedKey, hashed
 from jobs.serving.limits import Limits
+from jobs.serving.rpc.protocol import SERVICE
 from tests.jobs.serving.conftest import app_of, asked, free_port
+from tests.jobs.serving.test_guard import grown
 
 pytestmark = pytest.mark.training
 SECRET = "a secret of more than 24 characters"
+RIGHT = {"authorization": f"Bearer {SECRET}"}
 
 
 def listening(model: Folder, limits: Limits, keys: list[HashedKey]) -> Iterator[str]:
@@ -43,7 +49,8 @@ def address(model: Folder) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def locked(model: Folder) -> Iterator[str]:
-    yield from listening(model, Limits(body_bytes=100_000), [HashedKey(name="tests", sha256=hashed(SECRET))])
+    limits = Limits(body_bytes=100_000, seconds=1.0)
+    yield from listening(model, limits, [HashedKey(name="tests", sha256=hashed(SECRET))])
 
 
 def inputs_of(array: np.ndarray, kind: str) -> list[triton.InferInput]:
@@ -102,12 +109,80 @@ def test_a_call_without_a_key_is_refused(locked: str) -> None:
     assert refused(locked, "digits", pixels)[0] == "StatusCode.UNAUTHENTICATED"
     wrong = {"authorization": f"Bearer {SECRET}x"}
     assert refused(locked, "digits", pixels, headers=wrong) == ("StatusCode.UNAUTHENTICATED", "the key is not known")
-    right = {"authorization": f"Bearer {SECRET}"}
-    assert client.infer("digits", pixels, headers=right).as_numpy("probabilities").shape == (1, 10)
+    assert client.infer("digits", pixels, headers=RIGHT).as_numpy("probabilities").shape == (1, 10)
 
 
 def test_a_message_over_the_cap_is_not_read(locked: str) -> None:
     large = inputs_of(np.zeros((4000, 8, 8, 1), np.uint8), "UINT8")
-    status, reason = refused(locked, "digits", large, headers={"authorization": f"Bearer {SECRET}"})
+    status, reason = refused(locked, "digits", large, headers=RIGHT)
     assert status == "StatusCode.RESOURCE_EXHAUSTED"
     assert "larger than max" in reason
+    assert refused(locked, "digits", large)[0] == "StatusCode.UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("kind", ["gzip", "deflate"])
+def test_a_compressed_message_is_read_and_does_not_grow_over_the_cap(locked: str, kind: str) -> None:
+    one = inputs_of(np.zeros((1, 8, 8, 1), np.uint8), "UINT8")
+    bomb = inputs_of(np.zeros((1_000_000, 8, 8, 1), np.uint8), "UINT8")  # 64 MB that weigh 62 kB on their way
+    with triton.InferenceServerClient(locked) as client:
+        answer = client.infer("digits", one, headers=RIGHT, compression_algorithm=kind)
+        assert answer.as_numpy("probabilities").shape == (1, 10)
+    for headers, wanted in ((RIGHT, "StatusCode.RESOURCE_EXHAUSTED"), ({}, "StatusCode.UNAUTHENTICATED")):
+        assert refused(locked, "digits", bomb, headers=headers, compression_algorithm=kind)[0] == wanted
+
+
+BOMB = """
+import grpc, sys
+address, method, kind, *key = sys.argv[1:]
+channel = grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)])
+metadata = [("authorization", one) for one in key]
+try:
+    call = channel.unary_unary(method)
+    call(bytes(100 << 20), metadata=metadata, compression=getattr(grpc.Compression, kind), timeout=60)
+except grpc.RpcError as error:
+    print(error.code().name)
+"""
+
+
+@pytest.mark.parametrize("kind", ["Gzip", "Deflate"])
+def test_a_bomb_takes_no_memory_with_a_key_or_without(locked: str, kind: str) -> None:
+    def sent(*key: str) -> str:
+        command = [sys.executable, "-c", BOMB, locked, f"/{SERVICE}/ModelInfer", kind, *key]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    for key, wanted in ((["Bearer x"], "UNAUTHENTICATED"), ([RIGHT["authorization"]], "RESOURCE_EXHAUSTED")):
+        found, size = grown(lambda key=key: sent(*key))  # type: ignore[misc]
+        assert found == wanted
+        assert size < 20 << 20
+
+
+def status_of(address: str, method: str, messages: Iterator[bytes], headers: dict[str, str]) -> tuple[str, str]:
+    """Return what refuses a call whose messages are `messages`."""
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.stream_unary(f"/{SERVICE}/{method}")(messages, metadata=tuple(headers.items()), timeout=10)
+    return caught.value.code().name, caught.value.details()
+
+
+def test_nothing_is_read_of_a_call_before_it_is_let_in(locked: str) -> None:
+    held = threading.Event()
+
+    def never() -> Iterator[bytes]:
+        held.wait(30)
+        yield b""
+
+    try:
+        assert status_of(locked, "ModelInfer", never(), {})[0] == "UNAUTHENTICATED"
+        with grpc.insecure_channel(locked) as channel:
+            live = channel.stream_unary(f"/{SERVICE}/ServerLive")(never(), timeout=10)
+        assert live == b"\x08\x01"
+        found = status_of(locked, "ModelInfer", never(), RIGHT)
+        assert found == ("DEADLINE_EXCEEDED", "the request took longer than 1 s")
+    finally:
+        held.set()
+
+
+def test_what_is_no_message_is_told_so(locked: str) -> None:
+    found = status_of(locked, "ModelInfer", iter([b"\xff\xff"]), RIGHT)
+    assert found == ("INVALID_ARGUMENT", "the message is no ModelInferRequest")
+    found = status_of(locked, "ModelInfer", iter([]), RIGHT)
+    assert found == ("INVALID_ARGUMENT", "the call brings no message that is read")
