@@ -20,6 +20,7 @@ from jobs.serving.keys import HashedKey, Key
 from jobs.serving.limits import Limits
 from jobs.serving.scale import Scale
 from jobs.spec import INCIDENTAL, Path, Ref
+from jobs.strategies.strategy import Label, LabelName
 
 if TYPE_CHECKING:
     from jobs.serving.application import Place
@@ -52,8 +53,12 @@ class Deploy(Job):
     reject_by: Annotated[
         Annotated[str, Ref(Report)] | None, Field(description="Evaluate step whose threshold reject_below is to be")
     ] = None
-    host: Annotated[str, INCIDENTAL, Field(description="Address to listen on")] = "127.0.0.1"
-    port: Annotated[int, INCIDENTAL, Field(ge=0, le=65535, description="0 takes a free one")] = 8000
+    host: Annotated[
+        str, INCIDENTAL, Field(description="Address to listen on; not given, that of a Serve that runs")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, INCIDENTAL, Field(ge=0, le=65535, description="0 takes a free one; not given, that of a Serve that runs")
+    ] = 8000
     route: Annotated[
         str, INCIDENTAL, Field(pattern=r"^/([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$", description="Path it answers under")
     ] = "/"
@@ -84,6 +89,9 @@ class Deploy(Job):
         Scale | None, INCIDENTAL, Field(description="Replicas by how much is asked; none: always as many")
     ] = None
     cpus_per_replica: Annotated[float, INCIDENTAL, Field(gt=0)] = 1.0
+    labels: Annotated[
+        dict[LabelName, Label], INCIDENTAL, Field(description="Labels that the replicas' nodes have")
+    ] = {}
 
     def problems(self, steps: Mapping[str, Job]) -> Iterator[tuple[Path, str]]:
         """Refuse an open door, a model replicas cannot run, a threshold given twice or by a step that chooses none."""
@@ -113,6 +121,11 @@ class Deploy(Job):
         """Return what all replicas hold together."""
         return Resources(self.replicas * self.cpus_per_replica)
 
+    def processes(self) -> list[Resources]:
+        """Return what each replica holds, and the labels its node must have, where it must have any."""
+        each = Resources(self.cpus_per_replica, labels=tuple(sorted(self.labels.items())))
+        return [each] * self.replicas if self.labels else []
+
     def keeps(self) -> Resources:
         """Return what the replicas go on holding."""
         return self.resources()
@@ -134,13 +147,14 @@ class Deploy(Job):
         """Deploy, ask one real request, and check its answer."""
         from jobs.serving.application import deploy
 
-        place = self._place(inputs, out.definition)
+        place = self.place(inputs, out.definition)
         facts = run_remote(
             deploy, inputs[self.model].folder, place, resources=Resources(), tell=out.tell, stop=out.stop
         )
         return Endpoint.model_validate(facts)
 
-    def _place(self, inputs: Inputs, definition: str) -> Place:
+    def place(self, inputs: Inputs, definition: str) -> Place:
+        """Return where the application answers, what it takes, and how it is replaced."""
         from jobs.serving.application import Place
 
         application = self.application or definition
@@ -163,6 +177,8 @@ class Deploy(Job):
             slower=self.slower,
             golden_ms=self.golden_ms,
             scale=self.scale,
+            insists=sorted({"host", "port"} & self.model_fields_set),
+            labels=self.labels,
         )
 
     def _keys(self) -> list[HashedKey]:

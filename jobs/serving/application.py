@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
@@ -52,6 +52,8 @@ class Place(Spec):
     slower: float = 2.0  # times the golden rows may take, compared with the version that answers
     golden_ms: float | None = None
     scale: Scale | None = None  # how the replicas change from there
+    insists: list[Literal["host", "port"]] = ["host", "port"]  # on what must be as given where Serve runs already
+    labels: dict[str, str] = {}  # of the nodes the replicas run on
 
 
 def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def deploy(folder: Folder, place: Place, tell: Tell) -> dict[str, Any]:
     candidate, golden = _candidate(folder, place.reject_below)
     more = {name: _candidate(Folder.parse(other))[0] for name, other in place.more.items()}
     control = Control(place.application)
-    url = control.listening(place.host, place.port, place.route, place.limits.body_bytes)
+    url = control.listening(place)
     tell({"proxy": proxy_in_use()})
     written, before = control.written(), None
     if control.running():

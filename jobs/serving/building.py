@@ -19,11 +19,11 @@ class Arguments(BaseModel):
 
 def build(arguments: Arguments) -> Any:
     """Return the application; its one deployment gets its plan by `user_config`."""
-    return bound(Plan(model=arguments.model), 1, arguments.host, arguments.grpc_port)
+    return bound(Plan(model=arguments.model), {"num_cpus": 1}, arguments.host, arguments.grpc_port)
 
 
-def bound(plan: Plan, cpus: float, host: str = "127.0.0.1", grpc_port: int | None = None) -> Any:
-    """Return the application with replicas that hold so many CPUs unless Serve's configuration says otherwise."""
+def bound(plan: Plan, options: dict[str, Any], host: str = "127.0.0.1", grpc_port: int | None = None) -> Any:
+    """Return the application, its replicas placed by Ray's `options` unless Serve's configuration says otherwise."""
     from ray import serve
 
     from jobs.serving.controlling import DEPLOYMENT
@@ -32,7 +32,7 @@ def bound(plan: Plan, cpus: float, host: str = "127.0.0.1", grpc_port: int | Non
     made = serve.deployment(
         deployment(),
         name=DEPLOYMENT,
-        ray_actor_options={"num_cpus": cpus},
+        ray_actor_options=options,
         max_surge_percent=100,
         health_check_timeout_s=10,
     )

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import StepError
+from jobs.serving.answering.guard import is_loopback
 from jobs.serving.front import variables
 from jobs.serving.plan import Plan
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from jobs.serving.application import Place
 
 DEPLOYMENT = "classifier"
+LOCALHOST = "localhost"
 BUILD = "jobs.serving.building:build"
 POLL_S = 0.1
 START_S = 120.0  # a first replica may have to fetch its model from an object store
@@ -32,15 +34,22 @@ class Control:
         self._decided: Plan | None = None
         context._check_cached_client_alive()  # a process may hold on to a Serve of this cluster that has ended
 
-    def listening(self, host: str, port: int, route: str, cap: int) -> str:
-        """Start Serve unless it runs, and return the address the application answers at; `cap` is of bodies."""
+    def listening(self, place: Place) -> str:
+        """Start Serve unless it runs, and return the address the application answers at.
+
+        StepError where that is not the one that was asked for, or one that others reach and no key is asked for.
+        """
         from ray import serve
 
-        free = _port(host, port)
-        options = {"runtime_env": {"env_vars": variables(cap)}}
-        serve.start(http_options={"host": host, "port": free}, controller_options=options)
+        guarded(place, place.host)
+        free = _port(place.host, place.port)
+        options = {"runtime_env": {"env_vars": variables(place.limits.body_bytes)}}
+        serve.start(http_options={"host": place.host, "port": free}, controller_options=options)
         found = serve.context._get_global_client().http_config
-        return f"http://{found.host or host}:{found.port or free}{route if route != '/' else ''}"
+        host, port = found.host or place.host, found.port or free
+        as_asked(place, host, port)
+        guarded(place, host)
+        return f"http://{host}:{port}{place.route if place.route != '/' else ''}"
 
     def running(self) -> bool:
         """Say whether the application is there, be it that some of its replicas are being replaced."""
@@ -180,12 +189,40 @@ def application(place: Place, plan: Plan, environment: dict[str, Any]) -> dict[s
                 **_replicas(place),
                 "max_ongoing_requests": plan.limits.requests * 2,  # the replica itself says that it has too many
                 "max_queued_requests": plan.limits.requests * 2,
-                "ray_actor_options": {"num_cpus": place.cpus},
+                "ray_actor_options": {"num_cpus": place.cpus} | labelled(place),
                 "user_config": plan.model_dump(mode="json"),
                 "logging_config": {"enable_access_log": False},  # it has one of its own
             }
         ],
     }
+
+
+def threads(place: Place) -> int:
+    """Return how many threads a replica runs a model with."""
+    return max(1, int(place.cpus))
+
+
+def labelled(place: Place) -> dict[str, Any]:
+    """Return what Ray is told of the nodes that replicas may run on."""
+    return {"label_selector": place.labels} if place.labels else {}
+
+
+def guarded(place: Place, host: str) -> None:
+    """Raise StepError for a host that other machines reach, without keys: behind HAProxy all seem to be this one."""
+    if not place.keys and host != LOCALHOST and not is_loopback(host):
+        found = f"would answer at {host}, which other machines reach, without a key"
+        raise StepError(place.application, found, remedy="give it keys, or a cluster whose Serve listens on loopback")
+
+
+def as_asked(place: Place, host: str, port: int) -> None:
+    """Raise StepError where Serve, which runs already, does not listen where `place` insists on."""
+    local = host == LOCALHOST or is_loopback(host)
+    same = {"host": place.host == host or (local and place.host == LOCALHOST), "port": place.port in (0, port)}
+    for name in place.insists:
+        if not same[name]:
+            wanted = f"{name} {getattr(place, name)}"
+            remedy = f"leave {name} out to answer there, or end that Serve"
+            raise StepError(place.application, f"finds this cluster's Serve at {host}:{port}", wanted, remedy)
 
 
 def _replicas(place: Place) -> dict[str, Any]:

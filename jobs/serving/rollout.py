@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.errors import EspalierError, StepError
 from jobs.serving.canary import Canary, Decision, Shadow, Stage, counted, decide
-from jobs.serving.controlling import REPLY_S, Control
+from jobs.serving.controlling import REPLY_S, Control, labelled, threads
 from jobs.serving.keys import HashedKey
 from jobs.serving.plan import Asked, Event, Plan, Shadowing
 
@@ -47,7 +47,7 @@ def place_first(control: Control, place: Place, candidate: Candidate, more: More
     asked = candidate.asked.model_copy(update={"weight": 1.0})
     plan = Plan(model=place.application, versions=[asked], limits=place.limits, keys=_keys(place, key))
     others = {name: other.asked for name, other in more.items()}
-    plan = plan.model_copy(update={"threads": _threads(place), "more": others}).proving(asked.version)
+    plan = plan.model_copy(update={"threads": threads(place), "more": others}).proving(asked.version)
     control.apply(place, plan.noting(event("deployed", asked, "the first version")))
     for name, one in {place.application: candidate, **more}.items():
         for tried in control.tell_all("tried", one.asked.version, name):
@@ -61,7 +61,8 @@ def replace(control: Control, place: Place, candidate: Candidate, more: More, te
 
     Other models are put in place as soon as each has passed the gate.
     """
-    plan = control.plan().model_copy(update={"limits": place.limits, "keys": _keys(place, key)})
+    now = {"limits": place.limits, "keys": _keys(place, key), "threads": threads(place)}
+    plan = control.plan().model_copy(update=now)
     serving = plan.serving()
     assert serving is not None, "what runs serves a version"
     plan = plan.model_copy(update={"proven": serving.version})
@@ -133,7 +134,9 @@ def gate(place: Place, candidate: Candidate, serving: Asked | None) -> float:
     from jobs.serving.building import bound
 
     name = f"{place.application}.gate"
-    made = bound(Plan(model=place.application), cpus=0)  # for a moment, beside replicas that hold the CPUs
+    made = bound(
+        Plan(model=place.application), {"num_cpus": 0} | labelled(place)
+    )  # for a moment, beside replicas that hold the CPUs
     handle = serve.run(made, name=name, route_prefix=None)
     try:
         medians: list[float] = []
@@ -281,7 +284,3 @@ def event(what: str, asked: Asked, reason: str, facts: dict[str, Any] | None = N
 
 def _keys(place: Place, key: HashedKey) -> list[HashedKey]:
     return [*place.keys, key] if place.keys else []
-
-
-def _threads(place: Place) -> int:
-    return max(1, int(place.cpus))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from cluster.errors import RequestError
 from cluster.folder import Folder
 from jobs.artifacts import Model
-from jobs.serving.controlling import application
-from jobs.serving.plan import Plan, asked_of
+from jobs.serving.controlling import application, guarded, threads
+from jobs.serving.plan import Asked, Plan, asked_of
 
 if TYPE_CHECKING:
     from jobs.serving.application import Place
@@ -18,15 +18,31 @@ def serve_file(folder: Folder, model: Model, place: Place) -> str:
     """Return the YAML that `serve deploy` and RayService's `serveConfigV2` take; it holds hashes of keys, no key."""
     import yaml
 
-    model.require_servable(str(folder))
-    asked = asked_of(folder, model, place.reject_below).model_copy(update={"weight": 1.0})
-    plan = Plan(model=place.application, versions=[asked], limits=place.limits, keys=place.keys)
+    if not place.port:
+        raise RequestError("port", "is 0, a free one", "the port that whoever deploys the file is to listen on")
+    guarded(place, place.host)
+    asked = _asked(folder, model, place.reject_below).model_copy(update={"weight": 1.0})
+    others = {name: Folder.parse(other) for name, other in place.more.items()}
+    plan = Plan(
+        model=place.application,
+        versions=[asked],
+        proven=asked.version,
+        more={name: _asked(other, Model.load(other)) for name, other in others.items()},
+        limits=place.limits,
+        keys=place.keys,
+        threads=threads(place),
+    )
     document = {
         "http_options": {"host": place.host, "port": place.port},
         "applications": [application(place, plan, {})],
     }
     check(document)
     return yaml.safe_dump(document, sort_keys=False)
+
+
+def _asked(folder: Folder, model: Model, reject_below: float | None = None) -> Asked:
+    model.require_servable(str(folder))
+    return asked_of(folder, model, reject_below)
 
 
 def check(document: dict[str, Any]) -> None:

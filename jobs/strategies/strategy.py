@@ -35,7 +35,8 @@ def _shared(gpus: float) -> float:
 
 LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"  # Kubernetes' rule, which is Ray's
 Label = Annotated[str, Field(pattern=f"^{LABEL}$")]
-LabelName = Annotated[str, Field(pattern=rf"^([a-z0-9.-]{{1,253}}/)?{LABEL}$")]
+LABEL_NAME = rf"([a-z0-9.-]{{1,253}}/)?{LABEL}"
+LabelName = Annotated[str, Field(pattern=f"^{LABEL_NAME}$")]
 Gpus = Annotated[float, Field(ge=0, description="Whole GPUs, or a share of one"), AfterValidator(_shared)]
 
 

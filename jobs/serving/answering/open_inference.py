@@ -26,7 +26,7 @@ def metadata(name: str, version: Version, versions: list[str]) -> dict[str, Any]
     """Return a model's metadata."""
     inputs = [{"name": one, "datatype": kind, "shape": shape} for one, (kind, shape) in version.tensors.items()]
     outputs = [
-        {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(version.card["classes"])]},
+        {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(version.classifier.model.classes)]},
         {"name": "label", "datatype": "BYTES", "shape": [-1]},
     ]
     return {"name": name, "versions": versions, "platform": "litert", "inputs": inputs, "outputs": outputs}

@@ -79,17 +79,19 @@ class Roster:
         self._weights = {one.version: one.weight for one in plan.versions}
 
     def load(self, plan: Plan) -> None:
-        """Load every version of `plan` that is not there yet. It blocks; nothing that answers changes."""
+        """Load every version of `plan` that is not there yet. It blocks; nothing that is answered changes."""
         for asked in plan.versions:
             name = asked.version
-            if name not in self.versions:
-                made = Version(asked, plan.limits, plan.threads, self._batched)
-                for observer in self._observers:
-                    observer.knows(name, made.classifier.model)
-                self.tallies[name] = Tally()
-                self.tripped.pop(name, None)
-                self._since.pop(name, None)
-                self.versions[name] = made
+            if (held := self.versions.get(name)) is not None:
+                held.run_by(plan.threads)
+                continue
+            made = Version(asked, lambda: self.plan.limits, plan.threads, self._batched)
+            for observer in self._observers:
+                observer.knows(name, made.classifier.model)
+            self.tallies[name] = Tally()
+            self.tripped.pop(name, None)
+            self._since.pop(name, None)
+            self.versions[name] = made
 
     def follow(self, plan: Plan) -> None:
         """Answer by the shares of `plan` from now on, and let go of versions it does not hold.

@@ -30,21 +30,49 @@ Told = Callable[[str, int], None]
 class Version:
     """Answers with one Model artifact. `told` hears its name and how many rows ran together."""
 
-    def __init__(self, asked: Asked, limits: Limits, threads: int, told: Told = lambda version, rows: None) -> None:
+    def __init__(
+        self, asked: Asked, limits: Callable[[], Limits], threads: int, told: Told = lambda version, rows: None
+    ) -> None:
         begun = time.perf_counter()
         place = Folder.parse(asked.folder)
         model = Model.load(place)
         path = place.fetch()
         for name, sha256 in {model.served: asked.sha256, **asked.files}.items():
             _verify(place, path, name, sha256)
-        self.asked, self.name, self.limits = asked, asked.version, limits
+        self.asked, self.name, self._limits, self._told = asked, asked.version, limits, told
+        self._file = path / model.served
         self.classifier = Classifier(model, path, reject_below=asked.reject_below)
         self.golden = golden_rows(path)
-        sample = self.classifier.prepared(self.golden)
-        self.lane = Lane(path / model.served, sample, threads, lambda rows: told(self.name, rows))
+        self.threads, self.lane = threads, self._laned(threads)
         self.tensors = tensors(model.preprocess)
-        self.card = _card(self, model)
+        self._facts = _facts(asked, model)
         self.load_seconds = time.perf_counter() - begun
+
+    def _laned(self, threads: int) -> Lane:
+        sample = self.classifier.prepared(self.golden)
+        return Lane(self._file, sample, threads, lambda rows: self._told(self.name, rows))
+
+    def run_by(self, threads: int) -> None:
+        """Have so many threads run the file. It blocks; what waits for the threads before is answered by them."""
+        if threads != self.threads:
+            before, self.lane = self.lane, self._laned(threads)
+            self.threads = threads
+            before.close()
+
+    @property
+    def limits(self) -> Limits:
+        """What a request may ask for now."""
+        return self._limits()
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What is known of the model: how it was compressed, what was promised and measured, its limits now."""
+        return {
+            **self._facts,
+            "limits": self.limits.model_dump(mode="json"),
+            "row_ms": round(self.lane.row_seconds * 1000, 4),
+            "rows_together": [*self.lane.sizes, 1],
+        }
 
     async def probabilities(self, rows: Inputs) -> NDArray[np.float32]:
         """Return `float32[rows, classes]` of prepared rows."""
@@ -97,21 +125,17 @@ def _verify(place: Folder, path: Path, name: str, sha256: str) -> None:
         raise StepError(f"{place}/{name}", f"has SHA-256 {found[:SHOWN]}…", f"{sha256[:SHOWN]}…")
 
 
-def _card(version: Version, model: Model) -> dict[str, Any]:
-    """Return what is known of the model: how it was compressed, what was promised and measured, its limits."""
+def _facts(asked: Asked, model: Model) -> dict[str, Any]:
     facts = model.model_dump(
         mode="json",
         include={"classes", "preprocess", "chain", "parameters", "size_bytes", "temperature", "findings"},
     )
     return {
-        "version": version.name,
-        "sha256": version.asked.sha256,
+        "version": asked.version,
+        "sha256": asked.sha256,
         **facts,
         "backbone": model.spec.get("backbone"),
-        "reject_below": version.asked.reject_below,
-        "limits": version.limits.model_dump(mode="json"),
-        "row_ms": round(version.lane.row_seconds * 1000, 4),
-        "rows_together": [*version.lane.sizes, 1],
+        "reject_below": asked.reject_below,
     }
 
 

@@ -59,5 +59,5 @@ def test_an_open_door_is_refused_before_anything_starts(fields: dict[str, Any], 
 
 
 def test_an_application_is_called_as_its_definition_unless_told_otherwise() -> None:
-    assert Deploy(model="small")._place({}, "news").application == "news"
-    assert Deploy(model="small", application="shop")._place({}, "news").application == "shop"
+    assert Deploy(model="small").place({}, "news").application == "news"
+    assert Deploy(model="small", application="shop").place({}, "news").application == "shop"

@@ -158,3 +158,13 @@ def test_another_application_does_not_take_the_route_of_one_that_runs(facts: dic
         "that serves"
     )
     assert ask(facts["url"], "GET", "/health", b"")[0] == 200
+
+
+def test_a_port_that_serve_does_not_listen_on_is_not_ignored(facts: dict[str, Any], model: Folder) -> None:
+    from jobs.serving.application import Place, deploy
+
+    at, port = urlsplit(facts["url"]).netloc, free_port()
+    place = Place(application="tried", host="127.0.0.1", port=port, replicas=1, cpus=0.5)
+    with pytest.raises(StepError, match=f"finds this cluster's Serve at {at}, wanted port {port}; "):
+        run_remote(deploy, model, place, resources=Resources(), tell=lambda event: None)
+    assert ask(facts["url"], "GET", "/health", b"")[0] == 200

@@ -136,6 +136,6 @@ def test_any_byte_that_changed_is_found_before_the_file_runs(model: Folder, tmp_
         changed[place] ^= draw.randrange(1, 256)
         (copy / "model.tflite").write_bytes(changed)
         with pytest.raises(StepError, match=r"model\.tflite: has SHA-256"):
-            Version(wanted, Limits(), 1)
+            Version(wanted, Limits, 1)
         refused += 1
     assert refused == 300
