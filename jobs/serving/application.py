@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from cluster.errors import EspalierError, StepError
 from cluster.folder import Folder
@@ -52,7 +52,7 @@ class Place(Spec):
     slower: float = 2.0  # times the golden rows may take, compared with the version that answers
     golden_ms: float | None = None
     scale: Scale | None = None  # how the replicas change from there
-    insists: list[Literal["host", "port"]] = ["host", "port"]  # on what must be as given where Serve runs already
+    insists: list[str] = ["host", "port"]  # on what must be as given where Serve runs already
     labels: dict[str, str] = {}  # of the nodes the replicas run on
 
 

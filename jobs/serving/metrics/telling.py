@@ -127,11 +127,11 @@ class Telling:
             counts = np.bincount(np.concatenate(predicted), minlength=len(classes))
             for label, rows in _by_label(classes, counts):
                 self._made[PREDICTED.name].inc(rows, tags | {"label": label})
-        for _, probabilities in looked:
-            self._made[CONFIDENCE.name].observe(float(probabilities[0].max()), tags)
+        said = np.concatenate([probabilities for _, probabilities in looked]) if looked else None
+        if said is not None:
+            self._observe(CONFIDENCE, said.max(axis=1).tolist(), tags)
         if drift := self._drift.get(version):
-            if looked:  # all at once: one by one they would hold requests up for milliseconds
-                said = np.concatenate([probabilities for _, probabilities in looked])
+            if said is not None:  # all at once: one by one they would hold requests up for milliseconds
                 drift.add(joined([rows for rows, _ in looked]), said.argmax(axis=1))
             for of, index in drift.told().items():
                 self._made[DRIFT.name].set(index, tags | {"of": of})

@@ -96,6 +96,19 @@ def test_many_requests_are_all_counted_and_their_seconds_told_by_some(told: Told
     assert [len(values) for values in told["espalier_batch_rows"].values()] == [100]
 
 
+def test_the_confidence_of_every_row_is_told(told: Told, model: Folder) -> None:
+    telling = Telling("digits")
+    telling.knows("v1", Model.load(model))
+    pixels = np.zeros((3, 8, 8, 1), np.uint8)
+    for sure in ([0.9, 0.5, 0.7], [0.3, 0.6, 0.8]):
+        rows = [[one, *[(1 - one) / 9] * 9] for one in sure]
+        telling.predicted("v1", pixels, np.array(rows, np.float32))
+    telling.tell()
+    ((tags, values),) = told["espalier_confidence"].items()
+    assert tags == (("model", "digits"), ("version", "v1"))
+    assert sorted(round(value, 3) for value in values) == [0.3, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
 def test_a_stream_that_shifted_is_told_as_drift(told: Told, model: Folder) -> None:
     telling, facts = Telling("digits"), Model.load(model)
     assert facts.expected is not None
