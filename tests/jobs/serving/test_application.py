@@ -168,3 +168,39 @@ def test_a_port_that_serve_does_not_listen_on_is_not_ignored(facts: dict[str, An
     with pytest.raises(StepError, match=f"finds this cluster's Serve at {at}, wanted port {port}; "):
         run_remote(deploy, model, place, resources=Resources(), tell=lambda event: None)
     assert ask(facts["url"], "GET", "/health", b"")[0] == 200
+
+
+def test_replicas_run_on_nodes_with_the_labels_asked_for(facts: dict[str, Any], model: Folder, newer: Folder) -> None:
+    import ray
+    from ray import serve
+    from ray.util.state import list_actors
+
+    from jobs.serving.application import Place, deploy
+
+    labels = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    place = Place(
+        application="placed",
+        host="127.0.0.1",
+        port=0,
+        replicas=1,
+        cpus=0.25,
+        route="/placed",
+        labels=labels,
+        slower=50.0,
+    )
+    try:
+        for folder, outcome in ((model, "deployed"), (newer, "promoted")):
+            made = run_remote(deploy, folder, place, resources=Resources(), tell=lambda event: None)
+            assert made["outcome"] == outcome
+    finally:
+        serve.delete("placed")
+    replicas = [
+        actor
+        for actor in list_actors(ray.get_runtime_context().gcs_address, detail=True)
+        if "placed" in str(actor.name)
+    ]
+    assert {str(actor.name).split("#")[0].removeprefix("SERVE_REPLICA::") for actor in replicas} == {
+        "placed",
+        "placed.gate",
+    }
+    assert all(actor.label_selector == labels for actor in replicas)
