@@ -78,7 +78,7 @@ class Replicas(Control):
     def ready(self, url: str) -> None:
         self.done.append("waited")
 
-    def listening(self, host: str, port: int, route: str, cap: int) -> str:
+    def listening(self, place: Place) -> str:
         return "http://127.0.0.1:1"
 
     def apply(self, place: Place, plan: Plan, failed: tuple[str, ...] = ()) -> None:

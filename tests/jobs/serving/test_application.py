@@ -173,7 +173,6 @@ def test_a_port_that_serve_does_not_listen_on_is_not_ignored(facts: dict[str, An
 def test_replicas_run_on_nodes_with_the_labels_asked_for(facts: dict[str, Any], model: Folder, newer: Folder) -> None:
     import ray
     from ray import serve
-    from ray.util.state import list_actors
 
     from jobs.serving.application import Place, deploy
 
@@ -192,15 +191,8 @@ def test_replicas_run_on_nodes_with_the_labels_asked_for(facts: dict[str, Any], 
         for folder, outcome in ((model, "deployed"), (newer, "promoted")):
             made = run_remote(deploy, folder, place, resources=Resources(), tell=lambda event: None)
             assert made["outcome"] == outcome
+        told: Any = serve.context._get_global_client().get_serve_details()["applications"]["placed"]
     finally:
         serve.delete("placed")
-    replicas = [
-        actor
-        for actor in list_actors(ray.get_runtime_context().gcs_address, detail=True)
-        if "placed" in str(actor.name)
-    ]
-    assert {str(actor.name).split("#")[0].removeprefix("SERVE_REPLICA::") for actor in replicas} == {
-        "placed",
-        "placed.gate",
-    }
-    assert all(actor.label_selector == labels for actor in replicas)
+    (deployment,) = told["deployed_app_config"]["deployments"]
+    assert deployment["ray_actor_options"]["label_selector"] == labels

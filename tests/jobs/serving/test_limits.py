@@ -19,6 +19,7 @@ from jobs.serving.plan import Plan
 from jobs.serving.replica import Replica
 from jobs.serving.rollout import Candidate, replace
 from tests.jobs.serving.conftest import asked, asking, free_port
+from tests.jobs.serving.replicas import Replicas
 from tests.jobs.serving.test_rpc import inputs_of, refused
 
 pytestmark = pytest.mark.training
@@ -102,23 +103,8 @@ def test_a_lane_has_as_many_threads_as_the_plan_says_now(model: Folder) -> None:
     assert replica.models.own.tallies[asked(model).version].requests == 0  # it is the version that was there
 
 
-class Told:
-    """Stands for an application that runs: keeps the plans it is steered by."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.steered = [plan]
-
-    def plan(self) -> Plan:
-        return self.steered[-1]
-
-    def tell_all(self, method: str, *arguments: Any) -> list[Any]:
-        assert method == "steer"
-        self.steered.append(Plan.model_validate(arguments[0]))
-        return []
-
-
 def test_a_redeployment_says_limits_and_threads_anew(model: Folder) -> None:
-    control: Any = Told(plan_of(model))
+    control = Replicas(plan_of(model), "a")
     limits = Limits(items=2)
     place = Place(application="digits", host="127.0.0.1", port=0, replicas=1, cpus=2.5, limits=limits)
     outcome = replace(control, place, Candidate(asked(model), []), {}, lambda event: None, new_key("a")[1])

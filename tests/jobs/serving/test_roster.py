@@ -24,7 +24,11 @@ class Hollow:
 
     def __init__(self, asked: Asked, *rest: Any) -> None:
         self.asked, self.name, self.closed = asked, asked.version, False
+        self.threads = rest[1] if len(rest) > 1 else 1
         self.classifier = SimpleNamespace(model=None)
+
+    def run_by(self, threads: int) -> None:
+        self.threads = threads
 
     def close(self) -> None:
         self.closed = True

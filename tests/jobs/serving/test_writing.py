@@ -113,7 +113,7 @@ def test_a_step_of_a_definition_is_written_as_it_says(
     assert (told.limits, told.threads) == (Limits(items=3, text_characters=70), 3)
     serving = told.serving()
     assert serving is not None
-    assert (serving.version, serving.reject_below) == (asked(model).version, 0.6)
+    assert serving.version == asked(model).model_copy(update={"reject_below": 0.6}).version
     assert {name: one.version for name, one in told.more.items()} == {"second": asked(newer).version}
 
 
