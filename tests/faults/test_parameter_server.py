@@ -150,7 +150,11 @@ def test_a_lost_worker_is_done_without_and_a_lost_server_is_one_restart_from_the
     assert training.told("restart") == ["1 of 1"]
     assert training.told("after_epoch") == [2]
     assert epochs_of(training.events) == [1, 2, 3]
-    assert [epoch.epoch for epoch in Model.load(Folder.parse(str(tmp_path / "out"))).history] == [1, 2, 3]
+    history = Model.load(Folder.parse(str(tmp_path / "out"))).history
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
+    alone = history[1].timing  # worker 1 was killed before the second epoch
+    assert alone is not None
+    assert [speed > 0 for speed in alone.rows_per_second] == [True, False]
     training.assert_nothing_is_left()
 
 

@@ -21,9 +21,10 @@ from jobs.artifacts import Timing
 from jobs.data.feed import Feed
 from jobs.strategies.engine import SharedData
 from jobs.strategies.parameter_server.flight import Flight
-from jobs.strategies.parameter_server.measured import facts_of, step_bytes, timing_of
+from jobs.strategies.parameter_server.measured import facts_of, step_bytes, table_of, timing_of
 from jobs.strategies.parameter_server.packing import pack
 from jobs.strategies.parameter_server.parameter_server import fair
+from jobs.strategies.parameter_server.tasks import Watch
 from jobs.strategies.parameter_server.traced import (
     BAD,
     LOSS,
@@ -36,20 +37,19 @@ from jobs.strategies.parameter_server.traced import (
 
 
 class Scheduled(SharedData):
-    """The engine of `parameter_server`, in the coordinator. `look` is called now and then while closures fly."""
+    """The engine of `parameter_server`, in the coordinator. `watch` is looked at now and then while closures fly."""
 
     replicas = 1  # a train step is one worker's
     local = 1
     first = 0
 
-    def __init__(
-        self, strategy: Any, look: Callable[[], None], workers: int, steps_per_closure: int, in_flight: int
-    ) -> None:
+    def __init__(self, strategy: Any, watch: Watch, workers: int, steps_per_closure: int, in_flight: int) -> None:
         super().__init__()
         self.strategy = strategy
         self.workers = workers
+        self._watch = watch
         self.steps_per_closure = steps_per_closure
-        self._flight = Flight(tf.distribute.coordinator.ClusterCoordinator(strategy), in_flight, look)
+        self._flight = Flight(tf.distribute.coordinator.ClusterCoordinator(strategy), in_flight, watch.look)
         with strategy.scope():
             self._updates = tf.Variable(0, dtype=tf.int64, trainable=False, name="updates")
         self._bad = NONE
@@ -79,13 +79,14 @@ class Scheduled(SharedData):
             if alone:
                 self._flight.wait()
         self._flight.wait()
-        table = np.stack(results)
         before, seconds = self._epoch if first % feed.steps else ([], 0.0)
         self._epoch = ([*before, *results], seconds + time.perf_counter() - started)
-        whole = np.stack(self._epoch[0])
+        closures, seconds = self._epoch
+        table = table_of(results)
         self._bad = float(table[:, BAD].min())
-        self._facts = facts_of(whole, self._flight.highest)
-        self._timing = timing_of(whole, self._epoch[1], self.workers, step_bytes(training, feed))
+        self._facts = facts_of(table_of(closures), self._flight.highest)
+        living, sent = self._watch.living(), step_bytes(training, feed)
+        self._timing = timing_of(closures, seconds, self.workers, living, sent)
         loss, correct, rows = (float(value) for value in table[:, LOSS : ROWS + 1].sum(0))
         return loss, correct, rows
 

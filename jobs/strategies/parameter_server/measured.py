@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,26 +13,36 @@ from numpy.typing import NDArray
 from jobs.artifacts import Timing
 from jobs.data.feed import Feed
 from jobs.models.weights.wholes import name_of
-from jobs.strategies.parameter_server.traced import ROWS, SECONDS, STALE, STALEST, STEPS
+from jobs.strategies.parameter_server.traced import FACTS, ROWS, STALE, STALEST, STEPS, WORKER
+from jobs.strategies.timing import percentiles
 
 
-def timing_of(table: NDArray[np.float64], seconds: float, workers: int, bytes_sent: int) -> Timing:
-    """Return the timing of an epoch of `seconds`; `table` has a row for each closure.
+def table_of(closures: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the facts of closures, a row for each."""
+    return np.stack([closure[:FACTS] for closure in closures])
+
+
+def timing_of(
+    closures: Sequence[NDArray[np.float64]], seconds: float, workers: int, living: Collection[int], bytes_sent: int
+) -> Timing:
+    """Return the timing of an epoch of `seconds`, of what its closures returned and the workers that live.
 
     A train step's time is its worker's, from the first read to the last push. What is left of the wall time, when
-    workers had no closure, is time they waited for rows. Who took which step is not told: workers have equal shares.
+    workers had no closure, is time they waited for rows: the mean of those that live.
     """
-    of_steps = np.repeat(table[:, SECONDS] / table[:, STEPS], table[:, STEPS].astype(int)) * 1e3
-    p50, p90, p99 = (float(value) for value in np.percentile(of_steps, [50, 90, 99]))
+    table, of_steps = table_of(closures), np.concatenate([closure[FACTS:] for closure in closures])
+    takers = table[:, WORKER].astype(int)
+    busy = np.bincount(takers, [closure[FACTS:].sum() for closure in closures], workers)
+    p50, p90, p99 = percentiles(of_steps.tolist())
     return Timing(
-        rows_per_second=[float(table[:, ROWS].sum()) / workers / seconds] * workers,
+        rows_per_second=(np.bincount(takers, table[:, ROWS], workers) / seconds).tolist(),
         calls=len(table),
         train_steps=len(of_steps),
         p50_ms=p50,
         p90_ms=p90,
         p99_ms=p99,
         seconds=seconds,
-        input_seconds=max(0.0, seconds - float(table[:, SECONDS].sum()) / workers),
+        input_seconds=float(np.mean([max(0.0, seconds - busy[worker]) for worker in living])),
         bytes_sent=bytes_sent,
     )
 

@@ -82,7 +82,7 @@ class ParameterServer(Strategy):
             from jobs.strategies.parameter_server.engine import Scheduled
 
             in_flight = self.in_flight * self.workers
-            yield Scheduled(strategy, watch.look, self.workers, self.steps_per_closure, in_flight)
+            yield Scheduled(strategy, watch, self.workers, self.steps_per_closure, in_flight)
 
     def problems(self, batch_size: int) -> Iterator[str]:
         """Find nothing wrong: one worker takes a whole global batch."""

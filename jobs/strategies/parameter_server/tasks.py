@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import ray
 import tensorflow as tf
 
 from cluster.environment import training_variables
 from cluster.errors import PreemptedError
 from cluster.gang import Gang, Member, Role, fallen_error
+from cluster.ports import Port
 from jobs.models.weights.wholes import may_be_cut
 from jobs.strategies.strategy import Place
 
@@ -62,6 +61,11 @@ class Watch:
             if fallen.role != "worker" or not left:
                 raise fallen_error(fallen)
 
+    def living(self) -> list[int]:
+        """Return the ranks of the workers that lived when last looked."""
+        dead = {(fallen.role, fallen.rank) for fallen in self._gang.fallen}
+        return [rank for role, rank in self._gang.members if role == "worker" and (role, rank) not in dead]
+
     @contextmanager
     def explaining(self) -> Iterator[None]:
         """Let an error of TensorFlow that comes of a task's death be the error of that death."""
@@ -87,8 +91,10 @@ def connected(place: Place, roles: Mapping[str, Role], shard_bytes: int) -> Iter
         with watch.explaining():
             addresses = gang.addresses()
             place.tell({"processes": [f"{task} at {addresses[task.role][task.rank]}" for task in gang.processes()]})
-            cluster = {JOBS[role]: listed for role, listed in addresses.items()} | {COORDINATOR: [_own_address()]}
+            own = Port()
+            cluster = {JOBS[role]: listed for role, listed in addresses.items()} | {COORDINATOR: [own.address()]}
             _serve(gang, roles, cluster)
+            own.release()
             yield strategy_over(cluster, shard_bytes), watch
     finally:
         gang.stop()
@@ -111,9 +117,3 @@ def _serve(gang: Gang, roles: Mapping[str, Role], cluster: dict[str, list[str]])
     calls = {who: gang.call(*who, "serve", cluster, roles[who[0]].resources.cpus) for who in gang.members}
     for who, call in calls.items():
         gang.answer(who, call)
-
-
-def _own_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return f"{ray.util.get_node_ip_address()}:{probe.getsockname()[1]}"

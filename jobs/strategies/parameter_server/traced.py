@@ -12,13 +12,15 @@ import tensorflow as tf
 from jobs.models.layers import draws
 from jobs.strategies.parameter_server.packing import Packed, signature, steps_in, unpack
 
-# What a closure of train steps returns, `float64[8]`: one tensor, which is fetched in one call.
-LOSS, CORRECT, ROWS, BAD, STALE, STALEST, STEPS, SECONDS = range(8)
+# What a closure of train steps returns, `float64[8 + train steps]`: one tensor, which is fetched in one call. Behind
+# these are the seconds of each train step.
+LOSS, CORRECT, ROWS, BAD, STALE, STALEST, STEPS, WORKER = range(8)
+FACTS = 8
 NONE = float("inf")  # no train step was bad
 
 
 def train_closure(strategy: Any, updates: Any, training: Any, packed: Packed) -> Any:
-    """Return the closure of train steps from `start` on: their sums, the first bad one, how stale they were.
+    """Return the closure of train steps from `start` on: sums, the first bad one, how stale they were, who took them.
 
     `updates` is a variable on a server that counts the updates of all workers.
     """
@@ -36,7 +38,9 @@ def train_closure(strategy: Any, updates: Any, training: Any, packed: Packed) ->
 
     @tf.function(input_signature=[signature(packed), tf.TensorSpec([], tf.int64)])  # type: ignore[untyped-decorator]
     def run(packed: Any, start: Any) -> Any:
-        began, count, before = tf.timestamp(), steps_in(packed), updates.read_value()
+        worker = tf.distribute.coordinator.experimental_get_current_worker_index()
+        ended, count, before = tf.timestamp(), steps_in(packed), updates.read_value()
+        seconds = tf.TensorArray(tf.float64, tf.cast(count, tf.int32))
         sums, bad = tf.zeros([3], tf.float64), tf.constant(NONE, tf.float64)
         stale, stalest = tf.zeros([], tf.int64), tf.zeros([], tf.int64)
         for i in tf.range(count):
@@ -47,10 +51,11 @@ def train_closure(strategy: Any, updates: Any, training: Any, packed: Packed) ->
             stale, stalest, before = stale + others, tf.maximum(stalest, others), after
             bad = tf.where(tf.math.is_finite(found[0]), bad, tf.minimum(bad, tf.cast(start + i, tf.float64)))
             sums += found
-        with tf.control_dependencies([sums, before]):
-            seconds = tf.timestamp() - began
-        facts = [bad, *(tf.cast(number, tf.float64) for number in (stale, stalest, count)), seconds]
-        return tf.concat([sums, facts], 0)
+            with tf.control_dependencies([after]):
+                now = tf.timestamp()
+            seconds, ended = seconds.write(tf.cast(i, tf.int32), now - ended), now
+        facts = [bad, *(tf.cast(number, tf.float64) for number in (stale, stalest, count, worker))]
+        return tf.concat([sums, facts, seconds.stack()], 0)
 
     return run
 

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from cluster.folder import Folder
+from cluster.gang import Gang
 from jobs.artifacts import Epoch, Model
 from jobs.compressing import CompressWork
 from jobs.models.model import ModelSpec, read_weights
@@ -26,7 +27,8 @@ from jobs.models.weights.wholes import wholes
 from jobs.recipe import TrainRecipe
 from jobs.strategies import Single
 from jobs.strategies.parameter_server.engine import Scheduled
-from jobs.strategies.parameter_server.tasks import FAIL_FAST, THREADS, strategy_over
+from jobs.strategies.parameter_server.tasks import FAIL_FAST, THREADS, Watch, strategy_over
+from jobs.strategies.strategy import Place
 from jobs.techniques import Technique
 from jobs.training import TrainWork
 from tests.rig import TINY, MemoryKeeper
@@ -79,7 +81,8 @@ def engine() -> Noting:
     config = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=THREADS)
     for job, index in (("worker", 0), ("ps", 0), ("ps", 1)):
         SERVERS.append(tf.distribute.Server(tf.train.ClusterSpec(cluster), job, index, protocol="grpc", config=config))
-    return Noting(strategy_over(cluster, shard_bytes=200), lambda: None, 1, steps_per_closure=4, in_flight=2)
+    watch = Watch(Gang("served", {("worker", 0): None}), Place("served", lambda event: None))
+    return Noting(strategy_over(cluster, shard_bytes=200), watch, 1, steps_per_closure=4, in_flight=2)
 
 
 SERVERS: list[Any] = []
@@ -134,6 +137,7 @@ def main(data: str, root: Path) -> dict[str, Any]:
         "losses": [[epoch.loss for epoch in model.history] for model in (alone, served, resumed)],
         "epochs": [epoch.epoch for epoch in resumed.history],
         "facts": [epoch.facts for epoch in served.history],
+        "timings": [epoch.timing and epoch.timing.model_dump() for epoch in served.history],
         "placed": placed,
         "promises": {name: [finding.kept for finding in model.findings] for name, model in small.items()},
         "phases": {name: [epoch.phase for epoch in model.history[3:]] for name, model in small.items()},

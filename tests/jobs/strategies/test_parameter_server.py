@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cluster.errors import RequestError
@@ -49,6 +50,30 @@ def test_weights_lie_on_both_servers_some_of_them_in_parts(found: dict[str, Any]
 def test_each_epoch_tells_staleness_and_closures_in_flight(found: dict[str, Any]) -> None:
     wanted = {"mean_staleness": 0.0, "most_staleness": 0.0, "closures_in_flight": 2.0}
     assert found["facts"] == [wanted, wanted, wanted]
+
+
+@pytest.mark.training
+def test_each_train_step_is_timed_by_itself_and_its_worker_credited(found: dict[str, Any]) -> None:
+    for timing in found["timings"]:
+        assert timing["train_steps"] > timing["calls"]
+        assert 0 < timing["p50_ms"] < timing["p99_ms"]
+        assert len(timing["rows_per_second"]) == 1
+        assert 0 < timing["input_seconds"] < timing["seconds"]
+
+
+@pytest.mark.training
+def test_a_lost_worker_has_the_rows_it_took_and_waits_no_more() -> None:
+    from jobs.strategies.parameter_server.measured import timing_of
+
+    def closure(worker: int, rows: int, *seconds: float) -> Any:
+        return np.array([0.5, 1, rows, np.inf, 0, 0, len(seconds), worker, *seconds])
+
+    closures = [closure(0, 60, 1.0, 2.0), closure(2, 20, 1.0), closure(1, 30, 3.0), closure(0, 30, 4.0)]
+    timing = timing_of(closures, 10.0, workers=3, living=[0, 2], bytes_sent=7)
+    assert timing.rows_per_second == [9.0, 3.0, 2.0]
+    assert timing.input_seconds == ((10 - 7) + (10 - 1)) / 2
+    assert (timing.calls, timing.train_steps, timing.p50_ms) == (4, 5, 2000.0)
+    assert timing.compute_seconds is None  # how long reads and pushes take is not told apart
 
 
 @pytest.mark.training
