@@ -25,6 +25,7 @@ SLOW = {  # run by make soak: make test runs those of what no other shows
     "bert",
     "budget",
     "cifar10",
+    "cifar10_small",
     "compress",
     "deploy",
     "distill",
@@ -109,6 +110,10 @@ def _cifar10(root: Path) -> dict[str, str]:
     return {"epochs": "2"} | _split(root, "image", [(png, str(label)) for _, label, png in _digits()])
 
 
+def _cifar10_small(root: Path) -> dict[str, str]:
+    return _cifar10(root) | {"tune": "1"}
+
+
 def _bert(root: Path) -> dict[str, str]:
     return {"epochs": "1", "weights": str(minilm())} | _split(root, "text", list(_texts()))
 
@@ -117,6 +122,7 @@ def _bert(root: Path) -> dict[str, str]:
 MADE: dict[str, Callable[[Path], dict[str, str]]] = {
     "bert": _bert,
     "cifar10": _cifar10,
+    "cifar10_small": _cifar10_small,
     "folder": _folder,
     "fusion": _pairs,
     "hub": _hub,

@@ -97,6 +97,15 @@ def test_augmentation_and_regularisation_bring_three_points(tmp_path: Path, caps
     assert found["robust"]["accuracy"] >= found["plain"]["accuracy"] + 0.03
 
 
+def test_a_chain_is_fifteen_times_smaller_and_half_the_work_loses_little(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = verdict(SHIPPED / "cifar10_small.yaml", tmp_path, {"port": "0"} | tables("cifar10"))
+    show("cifar10", found, capsys)
+    assert found["small"]["gzip_bytes"] * 15 <= found["teacher"]["gzip_bytes"]
+    assert found["fast"]["accuracy"] >= found["teacher"]["accuracy"] - 0.015
+
+
 def test_a_pretrained_bert_is_fine_tuned_and_taught_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = verdict(SHIPPED / "bert.yaml", tmp_path, {"port": "0", "weights": str(minilm())} | tables("agnews"))
     show("agnews", found, capsys)

@@ -197,8 +197,8 @@ def test_a_candidate_that_is_slow_only_under_load_is_rolled_back_from_its_canary
 ) -> None:
     rows = [row for row in golden_rows(model.path) if isinstance(row, bytes)]
     shadow = Shadow(share=0.01, seconds=0.1, requests=0, slower=100.0, differ_share=1.0)
+    canary = Canary(shares=[0.5], seconds=10, requests=40, slower=1.5)
     with Clients(url, rows, 8) as clients, pytest.raises(StepError) as caught:
-        canary = Canary(shares=[0.5], seconds=10, requests=40, slower=1.5)
         deployed(heavier, shadow=shadow, canary=canary, slower=1000.0)  # the gate lets it pass
     new, old = asked(heavier).version, asked(model).version
     assert re.match(rf"{new}: was rolled back at 50% of requests: p99 is [\d.]+ ms, over 1.5 times", str(caught.value))
