@@ -184,7 +184,8 @@ def test_a_killed_replica_costs_no_request(served: str, model: Folder) -> None:
     assert killed not in after
 
 
-def test_haproxy_is_back_after_it_was_killed(served: str, model: Folder) -> None:
+@pytest.mark.parametrize("within", [PATIENCE, pytest.param(BACK_S, marks=pytest.mark.slow)])  # on a quiet machine
+def test_haproxy_is_back_after_it_was_killed(served: str, model: Folder, within: float) -> None:
     image = golden_rows(model.path)[0]
     assert isinstance(image, bytes)
     killed = set(processes())
@@ -195,12 +196,12 @@ def test_haproxy_is_back_after_it_was_killed(served: str, model: Folder) -> None
         begun = time.monotonic()
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
-        answered(served, begun + BACK_S)
+        answered(served, begun + within)
         clients.wait_for(200)
         ended = time.monotonic()
-    assert time.monotonic() - ended < BACK_S
+    assert time.monotonic() - ended < within
     assert set(clients.statuses) <= {200, *BROKEN}, clients.statuses
-    assert max(clients.seconds) < BACK_S
+    assert max(clients.seconds) < within
     assert not killed & set(processes())
 
 
