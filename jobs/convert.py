@@ -33,10 +33,14 @@ def to_litert(model: Any, lower: Lower | None = None) -> bytes:
         answered = model(rows[0] if len(rows) == 1 else list(rows), training=False)
         return dict(zip(model.output_names, tf.nest.flatten(answered), strict=True))
 
-    module = tf.Module()
-    module.served, module.held = served, model.variables
+    module, concrete = tf.Module(), served.get_concrete_function()
+    module.served, module.held = served, [*model.variables, *concrete.graph.variables]
     with tempfile.TemporaryDirectory(prefix="espalier-") as folder:
-        tf.saved_model.save(module, folder, served.get_concrete_function())
+        try:
+            tf.saved_model.save(module, folder, concrete)
+        except AssertionError:  # a module from elsewhere, whose resources only the model itself keeps track of
+            module.held = model
+            tf.saved_model.save(module, folder, concrete)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if lower is not None:
             lower(converter)
