@@ -119,7 +119,7 @@ def test_replicas_are_added_for_calls_over_grpc(ray_cluster: None, heavier: Fold
         answered = 0
         with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
             while not done.is_set():
-                client.infer("classifier", inputs_of(image, "BYTES"))
+                client.infer("asked", inputs_of(image, "BYTES"))
                 answered += 1
         return answered
 
