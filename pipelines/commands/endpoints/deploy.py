@@ -10,10 +10,11 @@ import typer
 
 from cluster.errors import RequestError
 from jobs.artifacts import Model
-from jobs.kinds.deploy import LOOPBACK, Deploy
+from jobs.kinds.deploy import Deploy
 from jobs.spec import references
 from jobs.strategies.strategy import LABEL, LABEL_NAME
 from pipelines.commands.app import RUNS, Sets, StoreAt, app, example, loaded, opened
+from pipelines.commands.endpoints.guarding import keys_for
 from pipelines.find import artifact_at
 from pipelines.language.mistakes import suggest_or_list
 
@@ -47,7 +48,6 @@ def deploy(
 ) -> None:
     """Write how MODEL, or a definition's deploy step, is served, for clusters that others deploy to."""
     from jobs.serving.application import Place
-    from jobs.serving.keys import read_keys
     from jobs.serving.writing import serve_file
 
     _either(context, model, definition)
@@ -56,8 +56,6 @@ def deploy(
     else:
         assert model is not None, "one of them is given"
         artifact = artifact_at(model, Model)
-        if host not in LOOPBACK and keys_file is None:
-            raise RequestError(f"--host {host}", "is reached from other machines", remedy="give --keys-file")
         place = Place(
             application=application,
             host=host,
@@ -65,7 +63,7 @@ def deploy(
             replicas=replicas,
             cpus=cpus,
             grpc_port=grpc_port,
-            keys=[] if keys_file is None else read_keys(keys_file),
+            keys=keys_for(host, keys_file),
             labels=_labels(label or []),
         )
     write.write_text(serve_file(artifact.folder, artifact, place))

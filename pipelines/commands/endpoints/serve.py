@@ -15,9 +15,9 @@ from cluster.resources import Resources
 from cluster.session import connected
 from cluster.work import Stopped, run_remote
 from jobs.artifacts import Model
-from jobs.kinds.deploy import LOOPBACK
 from jobs.serving.haproxy.front import haproxy
 from pipelines.commands.app import app, example
+from pipelines.commands.endpoints.guarding import keys_for
 from pipelines.commands.ends.stopping import stopping
 from pipelines.console import describe, say
 from pipelines.find import artifact_at
@@ -38,13 +38,10 @@ def serve(
 ) -> None:
     """Serve MODEL, on 127.0.0.1 unless told otherwise, until Ctrl-C."""
     from jobs.serving.application import Place, deploy
-    from jobs.serving.keys import read_keys
 
     artifact = artifact_at(model, Model)
     if not re.fullmatch(NAME, application):
         raise RequestError(f"--application {application}", "is not a name", "lowercase letters, digits, - and _")
-    if host not in LOOPBACK and keys_file is None:
-        raise RequestError(f"--host {host}", "is reached from other machines", remedy="give --keys-file")
     place = Place(
         application=application,
         host=host,
@@ -53,7 +50,7 @@ def serve(
         cpus=1.0,
         reject_below=reject_below,
         grpc_port=grpc_port,
-        keys=[] if keys_file is None else read_keys(keys_file),
+        keys=keys_for(host, keys_file),
     )
     gc.enable()
     ended = threading.Event()

@@ -5,33 +5,39 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 
-class Clients:
-    """Clients that ask an endpoint about golden rows, each over one connection, until they are stopped."""
+class Asking:
+    """Threads that go on until `over` is set, which it is at the end of the block."""
 
-    def __init__(self, url: str, rows: list[bytes], number: int = 4) -> None:
-        self.address = urlsplit(url)
-        self.rows = rows
-        self.found: list[tuple[int, str, int, Any]] = []  # status, version, row, predictions
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(place,)) for place in range(number)]
+    def __init__(self, threads: list[threading.Thread]) -> None:
+        self.over, self._threads = threading.Event(), threads
 
-    def __enter__(self) -> Clients:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._stop.set()
+        self.over.set()
         for thread in self._threads:
             thread.join()
 
+
+class Clients(Asking):
+    """Clients that ask an endpoint about golden rows, each over one connection, until they are stopped."""
+
+    def __init__(self, url: str, rows: list[bytes], number: int = 4) -> None:
+        super().__init__([threading.Thread(target=self._ask, args=(place,)) for place in range(number)])
+        self.address = urlsplit(url)
+        self.rows = rows
+        self.found: list[tuple[int, str, int, Any]] = []  # status, version, row, predictions
+
     def _ask(self, place: int) -> None:
         connection = http.client.HTTPConnection(self.address.hostname or "", self.address.port, timeout=30)
-        while not self._stop.is_set():
+        while not self.over.is_set():
             place = (place + 1) % len(self.rows)
             connection.request("POST", "/v1/classify", self.rows[place], {"Content-Type": "image/png"})
             answer = connection.getresponse()

@@ -23,6 +23,7 @@ from cluster.resources import Resources
 from cluster.work import run_remote
 from jobs.runtime.classifier import golden_rows
 from jobs.serving.haproxy.front import BINARY, proxy_in_use
+from tests.jobs.serving.clients import Asking
 
 pytestmark = pytest.mark.cluster
 PATIENCE = 60  # seconds until a killed replica must be back, far over what it takes
@@ -73,28 +74,18 @@ def listening(pid: int) -> set[str]:
     return {line[1].split(":")[0] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in inodes}
 
 
-class Clients:
+class Clients(Asking):
     """Clients that ask for one image's class again and again, each over one connection, until they are stopped."""
 
     def __init__(self, url: str, image: bytes, count: int) -> None:
+        super().__init__([threading.Thread(target=self._ask) for _ in range(count)])
         self.statuses: Counter[int | str] = Counter()
         self.seconds: list[float] = []
-        self._place, self._image, self._over = urlsplit(url), image, threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        self._place, self._image = urlsplit(url), image
 
     def _ask(self) -> None:
         connection = http.client.HTTPConnection(self._place.hostname or "", self._place.port, timeout=30)
-        while not self._over.is_set():
+        while not self.over.is_set():
             begun = time.monotonic()
             try:
                 connection.request(
