@@ -20,7 +20,7 @@ from tests.benchmarks.harness import Benchmark
 from tests.benchmarks.made import digits
 from tests.benchmarks.processes import ended, start
 
-WIDTH, EPOCHS, BATCH = 16, 27, 32
+WIDTH, EPOCHS, BATCH = 16, 32, 32
 LISTS: dict[str, list[float]] = {
     "model.dropout": [0.1, 0.4],
     "model.l2": [1e-6, 1e-4],
