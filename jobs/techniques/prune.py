@@ -46,6 +46,9 @@ class Prune(Recipe, Technique):
         Field(min_length=2, max_length=2, description="Inputs and outputs of a block; [4, 4]"),
     ] = [4, 4]
     ramp: Literal["polynomial", "constant"] = "polynomial"
+    reached: Annotated[
+        float, Field(gt=0, le=1, description="Share of the train steps after which a polynomial ramp is at sparsity")
+    ] = 0.75
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 4
 
     @model_validator(mode="after")
@@ -59,10 +62,12 @@ class Prune(Recipe, Technique):
         for name in ("m_by_n", "block"):
             if name in said and self.pattern != name:
                 raise PydanticCustomError("pattern", f"sets {name}, which only pattern: {name} has")
-        if self.pattern == "m_by_n" and {"sparsity", "ramp"} & said:
+        if self.pattern == "m_by_n" and {"sparsity", "ramp", "reached"} & said:
             raise PydanticCustomError(
-                "pattern", "sets sparsity or ramp, but m_by_n says how many are zero from the start"
+                "pattern", "sets sparsity, ramp or reached, but m_by_n says how many are zero from the start"
             )
+        if self.ramp == "constant" and "reached" in said:
+            raise PydanticCustomError("ramp", "sets reached, but a constant ramp is at its sparsity from the start")
         return self
 
     def recipe(self) -> Recipe:
@@ -81,14 +86,14 @@ class Prune(Recipe, Technique):
             yield "blocks are of matrices, and image backbones are of convolutions; take prune_structured"
 
     def prepare(self, model: Any, context: Context) -> Training:
-        """Wrap every kernel in TFMOT's pruning wrapper; masks are updated over the first three quarters."""
+        """Wrap every kernel in TFMOT's pruning wrapper; masks are updated until the ramp is at its end."""
         import tensorflow as tf
         import tensorflow_model_optimization as tfmot
 
         from jobs.fit import Training
         from jobs.optimizers import optimizer_of
 
-        end = max(1, int(context.train_steps * 0.75))
+        end = max(1, int(context.train_steps * self.reached))
         every = max(1, min(100, end // 10))
         end -= end % every  # the schedule reaches its sparsity only if a mask update falls on its last step
         sparsity = tfmot.sparsity.keras

@@ -111,7 +111,7 @@ RESNET, EFFICIENTNET = "{kind: resnet}", "{kind: efficientnet_b0}"
         (
             RESNET,
             "{kind: prune, pattern: m_by_n, sparsity: 0.7}",
-            [f"{AT}[0]: sets sparsity or ramp, but m_by_n says how many are zero from the start"],
+            [f"{AT}[0]: sets sparsity, ramp or reached, but m_by_n says how many are zero from the start"],
         ),
     ],
 )  # fmt: skip

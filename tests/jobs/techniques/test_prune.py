@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from jobs.data.preprocess import ImagePixels
 from jobs.techniques import Technique
 from jobs.techniques.prune import Prune
 
@@ -69,7 +70,8 @@ def test_blocks_are_zero_as_wholes() -> None:
         ({"pattern": "m_by_n", "m_by_n": [4, 4]}, "zeroes 4 of every 4 weights, and some must be left"),
         ({"block": [2, 2]}, "sets block, which only pattern: block has"),
         ({"pattern": "block", "m_by_n": [2, 4]}, "sets m_by_n, which only pattern: m_by_n has"),
-        ({"pattern": "m_by_n", "ramp": "constant"}, "sets sparsity or ramp, but m_by_n says how many are zero"),
+        ({"pattern": "m_by_n", "ramp": "constant"}, "sets sparsity, ramp or reached, but m_by_n says how many"),
+        ({"ramp": "constant", "reached": 0.5}, "sets reached, but a constant ramp is at its sparsity from the start"),
     ],
 )
 def test_a_pattern_and_what_belongs_to_another_are_refused(fields: dict[str, object], reason: str) -> None:
@@ -81,3 +83,15 @@ def test_a_pattern_and_what_belongs_to_another_are_refused(fields: dict[str, obj
 def test_what_an_artifact_holds_is_read_again(fields: dict[str, Any]) -> None:
     chosen = Technique.choose({"kind": "prune"} | fields)
     assert Technique.choose(chosen.model_dump(mode="json")) == chosen
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(("fields", "last"), [({}, 71), ({"reached": 0.4}, 39), ({"reached": 1.0}, 99)])
+def test_masks_are_left_alone_once_the_sparsity_is_reached(fields: dict[str, Any], last: int) -> None:
+    from jobs.models.model import ModelSpec, build
+    from jobs.techniques.technique import Context
+    from tests.rig import TINY
+
+    model = build(ModelSpec.model_validate({"backbone": TINY}), ImagePixels(height=8, width=8, channels=1), 3)
+    training = Prune.model_validate(fields).prepare(model, Context([], "image", 100))
+    assert [step for step in range(100) if training.alone(step)][-1] == last
