@@ -136,6 +136,8 @@ def sums_of(batch: Any, logits: Any, losses: Any) -> tuple[Any, Any, Any]:
 class Keeper(Protocol):
     """Keeps checkpoints and passes on what an epoch showed; every worker calls it at the same points."""
 
+    keeps: bool  # whether `epoch_done` has a use for the state of the training, which takes time to read
+
     def resume(self, phase: int) -> Progress | None:
         """Return the newest good checkpoint of `phase`, or None to start afresh."""
 
@@ -187,7 +189,7 @@ def fit(
             break
         begun = _to_the_end(engine, training, train, epoch, begun, recipe.checkpoint_every, keeper, keep)
         timing = engine.timing()
-        arrays = engine.read(training)
+        arrays = engine.read(training) if averaged or keeper.keeps else {}
         if averaged:
             training.optimizer.finalize_variable_values(training.model.trainable_variables)
         facts = engine.facts()

@@ -20,6 +20,7 @@ class MemoryKeeper:
     """Keeps checkpoints in memory and products below a folder; one worker, no cluster."""
 
     rank = 0
+    keeps = True
 
     def __init__(self, root: Path) -> None:
         self.root = Folder.parse(str(root))

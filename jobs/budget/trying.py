@@ -41,7 +41,7 @@ class TrialKeeper:
 
     def __init__(self, keeper: Any, number: int, work: CompressWork) -> None:
         self.keeper, self.first, self.techniques = keeper, number * LONGEST, work.techniques
-        self.rank = keeper.rank
+        self.rank, self.keeps = keeper.rank, keeper.keeps
         self.tell, self.ahead, self.wanted = keeper.tell, keeper.ahead, keeper.wanted
 
     def resume(self, phase: int) -> Progress | None:

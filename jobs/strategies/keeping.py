@@ -28,6 +28,8 @@ SPARE = 30.0  # seconds after a deadline in which what fails is still the node's
 class TrainKeeper:
     """Keeps checkpoints through Ray Train, and products that outlive a failed attempt; one in every worker."""
 
+    keeps = True
+
     def __init__(self, strategy: Strategy, run: Folder, rank: int, tell: Channel) -> None:
         self.strategy = strategy
         self.run = run  # the folder of Train's run; beside it are those of runs that came before

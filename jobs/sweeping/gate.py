@@ -29,6 +29,7 @@ class GateKeeper:
 
     products: Folder  # where what trials share is kept
     begin: Progress | None = None
+    keeps: bool = True  # false where no scheduler ever takes a trial up again
     rank: int = 0
     progress: Progress | None = None  # after the epoch that ended last
     _out: queue.Queue[Result] = field(default_factory=queue.Queue)
@@ -56,7 +57,8 @@ class GateKeeper:
         """Hand the epoch out, unless it is of the head alone, and wait to be let on; Ended when the trial is over."""
         if phase:
             return
-        self.progress = Progress(list(history), Begun(), arrays)
+        if self.keeps:
+            self.progress = Progress(list(history), Begun(), arrays)
         self.hand(history[-1].model_dump(include={"loss", "validation_loss", "validation_accuracy", "seconds"}))
 
     def hand(self, result: Result) -> None:

@@ -34,7 +34,8 @@ class Trials:
         """Return a trial of these values, not begun yet; `begin` is what it goes on from."""
         asked = self.plan.asked.at(values)
         body = self._group if asked.nested else self._here
-        return Gate(lambda keeper: body(asked, keeper), GateKeeper(self.products, begin))
+        keeper = GateKeeper(self.products, begin, keeps=self.plan.scheduler.pauses)
+        return Gate(lambda keeper: body(asked, keeper), keeper)
 
     def close(self) -> None:
         """Delete what trials left on disk."""
@@ -60,7 +61,7 @@ class Trials:
                     return {"measured": self._judged(asked, history, made)}
                 chain = [technique.located(Path.cwd()) for technique in asked.compress.techniques]
                 work = CompressWork(chain, asked.compress.strategy, made, self.plan.data, out)
-                work(self._warm.engine, QuietKeeper(Folder(scratch).child("products")))
+                work(self._warm.engine, QuietKeeper(Folder(scratch).child("products"), keeps=False))
                 return {"measured": self._judged(asked, history, out)}
         except Ended:
             raise

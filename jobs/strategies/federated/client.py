@@ -51,6 +51,8 @@ class Line:
 class ClientKeeper:
     """Keeps nothing: what the coordinator kept is known from its log."""
 
+    keeps = False
+
     def __init__(self, line: Line, client: int) -> None:
         self.rank = client + 1  # the coordinator's is 0
         self._line = line

@@ -208,7 +208,7 @@ class CoordinatorKeeper:
 
     def __init__(self, keeper: Any, clients: Clients) -> None:
         self.rank = 0
-        self.tell = keeper.tell
+        self.keeps, self.tell = keeper.keeps, keeper.tell
         self.engine: Coordinator | None = None
         self._keeper, self._clients = keeper, clients
 
