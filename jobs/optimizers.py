@@ -16,6 +16,7 @@ import tf_keras as keras
 from jobs.models.weights.wholes import KERNELS, PART
 from jobs.recipe import Recipe, TrainRecipe
 
+SERVER = "job:ps"  # in the name of a parameter server's device
 DROPS, DROP = (0.5, 0.75), 0.1
 NOT_DECAYED = rf"^(?!.*({KERNELS})({PART})?(:0)?$)"  # biases and normalisation; keras searches names with it
 
@@ -30,7 +31,12 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
         self.pace = 1.0  # train steps that one of the optimizer's counts for
 
     def __call__(self, step: Any) -> Any:
-        """Return the rate at the optimizer's `step`."""
+        """Return the rate at the optimizer's `step`, worked out where that is: on a server, without a call to it."""
+        place = getattr(step, "device", "") or ""
+        with tf.device(place if SERVER in place else None):
+            return self._at(step)
+
+    def _at(self, step: Any) -> Any:
         step = self.past + self.pace * tf.cast(step, tf.float32)
         risen = tf.minimum(step / self.rise, 1.0) if self.rise else 1.0
         return self.peak * risen * self._factor(step)

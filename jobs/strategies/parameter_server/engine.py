@@ -93,7 +93,7 @@ class Scheduled(SharedData):
     def evaluate(self, training: Any, feed: Feed) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over `feed`: a batch counts once, however often it was run."""
         results: list[NDArray[np.float64]] = []
-        for start, count in feed.alike(0, feed.steps, self._most(feed.steps)):
+        for start, count in self._closures(feed, 0, feed.steps):
             packed = pack(feed, start, count)
             run = self._function(training, "measure", partial(measure_closure, self.strategy, training, packed))
             self._flight.launch(run, (packed,), results.append)
@@ -122,12 +122,16 @@ class Scheduled(SharedData):
         """Return the staleness of the epoch's train steps, and how many closures were in flight."""
         return self._facts
 
-    def _most(self, train_steps: int) -> int:
-        return fair(train_steps, self.steps_per_closure, self.workers)
+    def _closures(self, feed: Feed, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Yield (train step, count) of each closure: all of its train steps have equally many rows."""
+        while first < last:
+            start, count = next(feed.alike(first, last, fair(last - first, self.steps_per_closure, self.workers)))
+            yield start, count
+            first = start + count
 
     def _runs(self, training: Any, feed: Feed, first: int, last: int) -> Iterator[tuple[int, int, bool]]:
         """Yield (train step, count, alone): closures' train steps, and single ones that nothing may run beside."""
-        for start, count in feed.alike(first, last, self._most(last - first)):
+        for start, count in self._closures(feed, first, last):
             begun = start
             for train_step in range(start, start + count):
                 if training.alone(train_step):

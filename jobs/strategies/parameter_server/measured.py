@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jobs.artifacts import Timing
 from jobs.data.feed import Feed
 from jobs.models.weights.wholes import name_of
-from jobs.strategies.parameter_server.traced import FACTS, ROWS, STALE, STALEST, STEPS, WORKER
+from jobs.strategies.parameter_server.traced import FACTS, OTHERS, ROWS, STEPS, WORKER
 from jobs.strategies.timing import percentiles
 
 
@@ -50,11 +50,12 @@ def timing_of(
 def facts_of(table: NDArray[np.float64], in_flight: int) -> dict[str, float]:
     """Return how stale the train steps were, and the most closures in flight at once.
 
-    The staleness of a train step is how many updates others made between its read of the variables and its own.
+    The staleness of a train step is how many updates others made between its read of the variables and its own; it is
+    known as the mean over each closure, which the most is of. Others' updates count when their closures end.
     """
     return {
-        "mean_staleness": float(table[:, STALE].sum() / table[:, STEPS].sum()),
-        "most_staleness": float(table[:, STALEST].max()),
+        "mean_staleness": float(table[:, OTHERS].sum() / table[:, STEPS].sum()),
+        "most_staleness": float((table[:, OTHERS] / table[:, STEPS]).max()),
         "closures_in_flight": float(in_flight),
     }
 

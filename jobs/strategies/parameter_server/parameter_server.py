@@ -15,12 +15,16 @@ from jobs.recipe import Recipe
 from jobs.spec import INCIDENTAL
 from jobs.strategies.strategy import Engine, Gpus, Place, Strategy
 
-SHARES = 4  # closures that each worker gets of a few train steps: one that gets none waits for the others at the end
+SHARES = 2  # of what is left, the next closure takes a worker's share divided by this
 
 
-def fair(train_steps: int, most: int, workers: int) -> int:
-    """Return how many of so many train steps a closure has, `most` at most, so that every worker gets some closures."""
-    return min(most, -(-train_steps // (SHARES * workers)))
+def fair(left: int, most: int, workers: int) -> int:
+    """Return how many of the train steps that are `left` the next closure takes, `most` at most.
+
+    Closures become smaller towards the end (guided self-scheduling, Polychronopoulos & Kuck, 1987): the last ones of
+    all workers end nearly together, and nobody waits long.
+    """
+    return min(most, -(-left // (SHARES * workers)))
 
 
 class ParameterServer(Strategy):

@@ -66,7 +66,7 @@ def test_a_lost_worker_has_the_rows_it_took_and_waits_no_more() -> None:
     from jobs.strategies.parameter_server.measured import timing_of
 
     def closure(worker: int, rows: int, *seconds: float) -> Any:
-        return np.array([0.5, 1, rows, np.inf, 0, 0, len(seconds), worker, *seconds])
+        return np.array([0.5, 1, rows, np.inf, 0, len(seconds), worker, *seconds])
 
     closures = [closure(0, 60, 1.0, 2.0), closure(2, 20, 1.0), closure(1, 30, 3.0), closure(0, 30, 4.0)]
     timing = timing_of(closures, 10.0, workers=3, living=[0, 2], bytes_sent=7)
@@ -74,6 +74,14 @@ def test_a_lost_worker_has_the_rows_it_took_and_waits_no_more() -> None:
     assert timing.input_seconds == ((10 - 7) + (10 - 1)) / 2
     assert (timing.calls, timing.train_steps, timing.p50_ms) == (4, 5, 2000.0)
     assert timing.compute_seconds is None  # how long reads and pushes take is not told apart
+
+
+@pytest.mark.training
+def test_staleness_is_others_updates_for_each_train_step_of_a_closure() -> None:
+    from jobs.strategies.parameter_server.measured import facts_of
+
+    table = np.array([[0.5, 1, 60, np.inf, others, steps, 0] for others, steps in ((20, 20), (6, 3), (0, 1))])
+    assert facts_of(table, 3) == {"mean_staleness": 26 / 24, "most_staleness": 2.0, "closures_in_flight": 3.0}
 
 
 @pytest.mark.training
@@ -156,7 +164,15 @@ def test_what_it_cannot_carry_is_refused_at_load(changed: dict[str, str], reason
     assert str(caught.value) == f"{file}:10: {reason}"
 
 
+def test_closures_become_smaller_towards_the_end() -> None:
+    left, taken = 100, []
+    while left:
+        taken.append(fair(left, most=20, workers=2))
+        left -= taken[-1]
+    assert taken == [20, 20, 15, 12, 9, 6, 5, 4, 3, 2, 1, 1, 1, 1]
+
+
 def test_a_few_train_steps_are_dealt_to_all_workers() -> None:
     assert fair(200, most=20, workers=2) == 20
-    assert fair(14, most=20, workers=2) == 2  # seven closures
+    assert fair(14, most=20, workers=2) == 4
     assert fair(1, most=20, workers=64) == 1

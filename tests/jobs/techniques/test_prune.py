@@ -86,7 +86,7 @@ def test_what_an_artifact_holds_is_read_again(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.training
-@pytest.mark.parametrize(("fields", "last"), [({}, 71), ({"reached": 0.4}, 39), ({"reached": 1.0}, 99)])
+@pytest.mark.parametrize(("fields", "last"), [({}, 69), ({"reached": 0.4}, 39), ({"reached": 1.0}, 99)])
 def test_masks_are_left_alone_once_the_sparsity_is_reached(fields: dict[str, Any], last: int) -> None:
     from jobs.models.model import ModelSpec, build
     from jobs.techniques.technique import Context
