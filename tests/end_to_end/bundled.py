@@ -111,7 +111,7 @@ def _cifar10(root: Path) -> dict[str, str]:
 
 
 def _cifar10_small(root: Path) -> dict[str, str]:
-    return _cifar10(root) | {"tune": "1"}
+    return _cifar10(root) | {"tune": "1", "cut": "1"}
 
 
 def _bert(root: Path) -> dict[str, str]:
