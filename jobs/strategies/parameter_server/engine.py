@@ -22,7 +22,7 @@ from jobs.data.feed import Feed
 from jobs.strategies.engine import SharedData
 from jobs.strategies.parameter_server.flight import Flight
 from jobs.strategies.parameter_server.measured import facts_of, step_bytes, table_of, timing_of
-from jobs.strategies.parameter_server.packing import pack
+from jobs.strategies.parameter_server.packing import carried, pack
 from jobs.strategies.parameter_server.parameter_server import fair
 from jobs.strategies.parameter_server.tasks import Watch
 from jobs.strategies.parameter_server.traced import (
@@ -124,10 +124,9 @@ class Scheduled(SharedData):
 
     def _closures(self, feed: Feed, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Yield (train step, count) of each closure: all of its train steps have equally many rows."""
-        while first < last:
-            start, count = next(feed.alike(first, last, fair(last - first, self.steps_per_closure, self.workers)))
-            yield start, count
-            first = start + count
+        if first < last:
+            most = carried(feed, first, self.steps_per_closure)
+            yield from feed.alike(first, last, fair(last - first, most, self.workers))
 
     def _runs(self, training: Any, feed: Feed, first: int, last: int) -> Iterator[tuple[int, int, bool]]:
         """Yield (train step, count, alone): closures' train steps, and single ones that nothing may run beside."""

@@ -15,16 +15,12 @@ from jobs.recipe import Recipe
 from jobs.spec import INCIDENTAL
 from jobs.strategies.strategy import Engine, Gpus, Place, Strategy
 
-SHARES = 2  # of what is left, the next closure takes a worker's share divided by this
+SHARES = 2  # closures that each worker gets of a few train steps: one that gets none waits for the others at the end
 
 
-def fair(left: int, most: int, workers: int) -> int:
-    """Return how many of the train steps that are `left` the next closure takes, `most` at most.
-
-    Closures become smaller towards the end (guided self-scheduling, Polychronopoulos & Kuck, 1987): the last ones of
-    all workers end nearly together, and nobody waits long.
-    """
-    return min(most, -(-left // (SHARES * workers)))
+def fair(train_steps: int, most: int, workers: int) -> int:
+    """Return how many of so many train steps a closure has, `most` at most, so that every worker gets some closures."""
+    return min(most, -(-train_steps // (SHARES * workers)))
 
 
 class ParameterServer(Strategy):
@@ -46,7 +42,7 @@ class ParameterServer(Strategy):
     cpus_of_coordinator: Annotated[float, INCIDENTAL, Field(gt=0)] = 0.5
     steps_per_closure: Annotated[
         int, Field(ge=1, le=10_000, description="Train steps a worker is given at once, at most; more: fewer calls")
-    ] = 20
+    ] = 50
     in_flight: Annotated[
         int, Field(ge=1, le=64, description="Closures a worker that are read and on their way at the same time")
     ] = 2

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -164,12 +165,13 @@ def test_what_it_cannot_carry_is_refused_at_load(changed: dict[str, str], reason
     assert str(caught.value) == f"{file}:10: {reason}"
 
 
-def test_closures_become_smaller_towards_the_end() -> None:
-    left, taken = 100, []
-    while left:
-        taken.append(fair(left, most=20, workers=2))
-        left -= taken[-1]
-    assert taken == [20, 20, 15, 12, 9, 6, 5, 4, 3, 2, 1, 1, 1, 1]
+@pytest.mark.training
+@pytest.mark.parametrize(("megabytes", "most"), [(0.5, 50), (16, 4), (100, 1)])
+def test_closures_of_large_rows_have_fewer_train_steps(megabytes: float, most: int) -> None:
+    from jobs.strategies.parameter_server.packing import carried
+
+    feed: Any = SimpleNamespace(read=lambda *_: [np.zeros(int(megabytes * 2**20), np.uint8)])
+    assert carried(feed, 0, 50) == most
 
 
 def test_a_few_train_steps_are_dealt_to_all_workers() -> None:
