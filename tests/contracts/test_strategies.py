@@ -56,6 +56,8 @@ def test_every_strategy_is_under_contract() -> None:
 class Aside:
     """A keeper that keeps no checkpoint: for a second training in the same workers."""
 
+    keeps = False
+
     def __init__(self, keeper: Any) -> None:
         self.keeper, self.rank, self.tell = keeper, keeper.rank, keeper.tell
 
