@@ -82,6 +82,7 @@ def run_remote(
     ends: bool = False,
     variables: Mapping[str, str] | None = None,
     warm: bool = False,
+    cleans_up: bool = False,
 ) -> Any:
     """Run `function(*args, tell=…)` in one worker process holding `resources`, and return what it returns.
 
@@ -90,7 +91,8 @@ def run_remote(
     inherit.
     `tell` receives, in order, the events the function sends; once it raises, it is warned of and told no more, for the
     work does not depend on who listens. When `stop` is set the process is ended and Stopped is
-    raised. An EspalierError raised there is raised here as it is.
+    raised; one that `cleans_up` is interrupted first, and killed only where that has not ended it. An EspalierError
+    raised there is raised here as it is.
     """
     import ray
 
@@ -111,6 +113,9 @@ def run_remote(
                 raise Stopped(function.__name__, "was stopped")
     finally:
         if not done:  # nobody waits for it any more: it must not go on writing
+            if cleans_up:
+                ray.cancel(reference, force=False)
+                ray.wait([reference], timeout=GRACE)
             ray.cancel(reference, force=True)
             ray.wait([reference], timeout=GRACE)
     return _outcome(reference, function.__name__)

@@ -84,8 +84,11 @@ def run(group: Group, out: Output) -> None:
     try:
         # CUDA's state would not survive a fork: workers with GPUs start anew.
         warm = group.strategy.resources().gpus == 0
-        # Ray Train's controller lives as long as the process that made it.
-        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop, ends=True, warm=warm)
+        # Ray Train's controller lives as long as the process that made it. Interrupted, Train gives back what its
+        # workers hold. Killed, it leaves that to an actor that asks the cluster's dashboard who lives, where there is
+        # one; Ray itself takes it back only when all of the driver's work ends: other trials would wait for ever.
+        options: dict[str, Any] = {"ends": True, "warm": warm, "cleans_up": True}
+        run_remote(run_group, group, resources=Resources(), tell=out.tell, stop=out.stop, **options)
     finally:
         remove_leftover(group.name)
         take_back(group.name)

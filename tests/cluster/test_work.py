@@ -39,6 +39,16 @@ def endless(tell: Any) -> None:
     time.sleep(600)
 
 
+def tidy(path: Path, tell: Any) -> None:
+    try:
+        tell({"pid": os.getpid()})
+        while True:
+            time.sleep(0.1)
+    except KeyboardInterrupt:
+        path.touch()
+        raise
+
+
 def run(function: Any, *args: Any, told: list[dict[str, Any]], stop: threading.Event | None = None) -> Any:
     return run_remote(function, *args, resources=Resources(cpus=1), tell=told.append, stop=stop)
 
@@ -89,6 +99,18 @@ def test_stopping_ends_the_process(ray_cluster: None) -> None:
     while os.path.exists(f"/proc/{told[0]['pid']}") and time.monotonic() < end:  # noqa: PTH110
         time.sleep(0.1)
     assert not os.path.exists(f"/proc/{told[0]['pid']}")  # noqa: PTH110
+
+
+@pytest.mark.parametrize("cleans_up", [True, False])
+def test_one_that_cleans_up_is_interrupted_before_it_is_killed(
+    cleans_up: bool, ray_cluster: None, tmp_path: Path
+) -> None:
+    stop, left = threading.Event(), tmp_path / "cleaned"
+    told: list[dict[str, Any]] = []
+    threading.Thread(target=stop_once_told, args=(told, stop), daemon=True).start()
+    with pytest.raises(Stopped):
+        run_remote(tidy, left, resources=Resources(cpus=1), tell=told.append, stop=stop, cleans_up=cleans_up)
+    assert left.exists() == cleans_up
 
 
 def stop_once_told(told: list[dict[str, Any]], stop: threading.Event) -> None:
