@@ -15,7 +15,7 @@ CARRIED = 64 << 20  # bytes of rows that travel with a closure
 
 def carried(feed: Feed, train_step: int, most: int) -> int:
     """Return how many train steps, `most` at most, a closure from `train_step` on may have: fewer of large rows."""
-    held = sum(part.nbytes for part in tf.nest.flatten(feed.read(train_step, 0, 1)))
+    held: int = sum(part.nbytes for part in tf.nest.flatten(feed.read(train_step, 0, 1)))
     return max(1, min(most, CARRIED // held))
 
 
