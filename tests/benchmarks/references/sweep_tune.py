@@ -38,7 +38,8 @@ def trial(config: dict[str, Any]) -> None:
     """Start a trainer for the trial, and pass on what it reports."""
     name = f"train-{ray.tune.get_context().get_trial_id()}"
     place = ray.train.RunConfig(name=name, storage_path=settings["place"], callbacks=[TuneReportCallback()])
-    # With a whole CPU each, groups of stopped trials seem to hold theirs: the sweep soon waited for ever.
+    # Groups of stopped trials hold what they had where no dashboard says who lives: of a whole CPU each, the sweep soon
+    # waited for ever.
     group = ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 0.1})
     options = {"scaling_config": group, "run_config": place}
     ray.train.tensorflow.TensorflowTrainer(train, train_loop_config=config, **options).fit()
