@@ -113,11 +113,13 @@ def run_remote(
                 raise Stopped(function.__name__, "was stopped")
     finally:
         if not done:  # nobody waits for it any more: it must not go on writing
-            if cleans_up:
-                ray.cancel(reference, force=False)
+            try:
+                if cleans_up:
+                    ray.cancel(reference, force=False)
+                    ray.wait([reference], timeout=GRACE)
+            finally:
+                ray.cancel(reference, force=True)
                 ray.wait([reference], timeout=GRACE)
-            ray.cancel(reference, force=True)
-            ray.wait([reference], timeout=GRACE)
     return _outcome(reference, function.__name__)
 
 

@@ -6,7 +6,7 @@ TensorFlow is imported here: only for workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import Any
 
@@ -33,7 +33,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
     def __call__(self, step: Any) -> Any:
         """Return the rate at the optimizer's `step`, worked out where that is: on a server, without a call to it."""
         place = getattr(step, "device", "") or ""
-        with tf.device(place if SERVER in place else None):
+        with tf.device(place) if SERVER in place else nullcontext():
             return self._at(step)
 
     def _at(self, step: Any) -> Any:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Weights as large as the last that is kept are kept too: float32 draws millions of them with a few ties.
 SPARE_WEIGHTS, SPARE_SHARE = 1.5, 1e-5
 
+LATER = {"reached"}  # fields that older artifacts do not have
+
 
 class Prune(Recipe, Technique):
     """`sparsity` of each kernel's weights become zero, by TFMOT's schedule and masks, wherever they are smallest.
@@ -54,7 +56,7 @@ class Prune(Recipe, Technique):
     @model_validator(mode="after")
     def _the_pattern_says_how_many(self) -> Self:
         fields, said = type(self).model_fields, self.model_fields_set
-        if said == set(fields):  # written out in full, as trials and artifacts have it
+        if said >= set(fields) - LATER:  # written out in full, as trials and artifacts have it
             said = {name for name, field in fields.items() if getattr(self, name) != field.default}
         zeros, of = self.m_by_n
         if zeros >= of:

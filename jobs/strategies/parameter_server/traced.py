@@ -40,7 +40,9 @@ def train_closure(strategy: Any, updates: Any, training: Any, packed: Packed) ->
     @tf.function(input_signature=[signature(packed), tf.TensorSpec([], tf.int64)])  # type: ignore[untyped-decorator]
     def run(packed: Any, start: Any) -> Any:
         worker = tf.distribute.coordinator.experimental_get_current_worker_index()
-        ended, count, before = tf.timestamp(), steps_in(packed), updates.read_value()
+        count, before = steps_in(packed), updates.read_value()
+        with tf.control_dependencies([before]):  # train steps begin when it is read
+            ended = tf.timestamp()
         seconds = tf.TensorArray(tf.float64, tf.cast(count, tf.int32))
         sums, bad = tf.zeros([3], tf.float64), tf.constant(NONE, tf.float64)
         for i in tf.range(count):
