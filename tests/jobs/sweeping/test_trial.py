@@ -51,6 +51,19 @@ def test_a_scheduler_sees_no_epoch_of_the_head_alone(tmp_path: Path) -> None:
     trials.close()
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "kept"), [("none", False), ("asha", False), ("median", False), ("hyperband", True), ("pbt", True)]
+)
+def test_a_trials_state_is_read_only_where_it_may_be_taken_up_again(scheduler: str, kept: bool, tmp_path: Path) -> None:
+    trials = Trials(plan_of(tmp_path, SPACE, 2, scheduler={"kind": scheduler}))
+    keeper = trials.gate({"model.dropout": 0.1}, None).keeper
+    assert keeper.keeps == kept
+    keeper._on.put(True)
+    keeper.epoch_done(0, [epoch_of(1, 0.5)], {"w/kernel": 1.0})
+    assert (keeper.progress is not None) == kept
+    trials.close()
+
+
 @pytest.mark.parametrize("scheduler", ["hyperband", "pbt"])
 def test_frozen_epochs_are_not_drawn_where_trials_pause(scheduler: str) -> None:
     train = {"data": "data", "model": {"backbone": {"kind": "resnet"}}, "epochs": 9}
