@@ -106,7 +106,7 @@ class DataParallel(Strategy):
         """Join the other workers named in TF_CONFIG: as many as there are by now."""
         import tensorflow as tf
 
-        from jobs.strategies.replicated import Replicated
+        from jobs.strategies.replicated.engine import Replicated
 
         config = json.loads(os.environ["TF_CONFIG"])
         ports.release()

@@ -29,11 +29,11 @@ class SharedData:
 
     def read(self, training: Any) -> dict[str, Any]:
         """Return weights (`w/…`) and optimizer state (`o/…`) as whole arrays, as any strategy does."""
-        return {name: variable.numpy() for name, variable in _state(training)}
+        return {name: variable.numpy() for name, variable in state_of(training)}
 
     def restore(self, training: Any, arrays: dict[str, Any]) -> None:
         """Put arrays that `read` returned back, whoever did; what is left out stays as it is."""
-        for name, variable in _state(training):
+        for name, variable in state_of(training):
             if (value := arrays.get(name)) is not None:
                 variable.assign(value)
 
@@ -44,7 +44,8 @@ class SharedData:
         return self._functions[key]
 
 
-def _state(training: Any) -> Iterator[tuple[str, Any]]:
+def state_of(training: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names and variables of weights (`w/…`) and optimizer state (`o/…`), each whole."""
     for letter, variables in (("w", training.model.weights), ("o", training.optimizer.variables)):
         for index, variable in enumerate(wholes(variables)):
             yield f"{letter}/{index}", variable

@@ -10,7 +10,7 @@ TRAINING = Imports(
         "ray.train.v2.api.data_parallel_trainer",
         "ray.tune",  # it is imported by Ray Train in each worker
         "jobs.strategies.ray_train",
-        "jobs.strategies.replicated",
+        "jobs.strategies.replicated.engine",
         "jobs.training",
         "jobs.optimizers",
     ),

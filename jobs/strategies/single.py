@@ -21,6 +21,6 @@ class Single(Limited):
         """Drive training on this process's own device."""
         import tensorflow as tf
 
-        from jobs.strategies.replicated import Replicated
+        from jobs.strategies.replicated.engine import Replicated
 
         return Replicated(tf.distribute.get_strategy(), workers=1, rank=0)

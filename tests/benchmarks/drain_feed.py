@@ -14,6 +14,7 @@ from jobs.data.feed import Feed
 from jobs.data.shards import read
 from jobs.models.layers import Named
 from jobs.strategies import Single
+from jobs.strategies.replicated.iterating import iterator_of
 from tests.benchmarks.draining import drainer, tell
 
 
@@ -31,7 +32,7 @@ def main(shard: str, batch: int, epochs: int) -> None:
     def shards(_: Any) -> Any:
         return feed.batches(0, engine.first, engine.local, engine.replicas)
 
-    iterator = iter(tf.distribute.get_strategy().distribute_datasets_from_function(shards))
+    iterator = iterator_of(tf.distribute.get_strategy(), shards)
     drain = drainer(normalised)
     one_epoch = ([part.numpy() for part in normalised(taken)] for taken in shards(None).take(feed.steps))
     tell(lambda: drain(iterator, feed.steps), epochs, ((x, y) for x, y in one_epoch))

@@ -88,7 +88,7 @@ class ToyAlone(Strategy):
     def engine(self) -> Engine:
         import tensorflow as tf
 
-        from jobs.strategies.replicated import Replicated
+        from jobs.strategies.replicated.engine import Replicated
 
         return Replicated(tf.distribute.get_strategy(), workers=1, rank=0)
 

@@ -47,7 +47,15 @@ def name_of(variable: Any) -> str:
 
 
 def _whole(variable: Any) -> Any:
-    """Return the variable that `variable` is a part of, else itself. TensorFlow marks parts so, for Keras as for us."""
+    """Return the variable that `variable` is a part of, else itself. TensorFlow marks parts so, for Keras as for us.
+
+    A variable of several replicas is no part, and is not asked: for an attribute it lacks it reads itself, and one that
+    each replica has a value of its own of does that over the network.
+    """
+    import tensorflow as tf
+
+    if isinstance(variable, tf.distribute.DistributedValues):
+        return variable
     container = getattr(variable, "_sharded_container", None)
     return variable if container is None else container()
 

@@ -17,7 +17,7 @@ from jobs.strategies.federated.division import client_of, nobody_of
 from jobs.strategies.federated.messages import Round, Terms, Update
 from jobs.strategies.federated.sharing import shared_weights
 from jobs.strategies.federated.updates import clipped
-from jobs.strategies.replicated import Replicated
+from jobs.strategies.replicated.engine import Replicated
 
 
 class Line:

@@ -21,7 +21,7 @@ from jobs.strategies.federated.division import divide, nobody_of, sizes
 from jobs.strategies.federated.messages import Round, Update
 from jobs.strategies.federated.sharing import check_batches, shared_weights
 from jobs.strategies.federated.updates import drawn, mean, private_mean
-from jobs.strategies.replicated import Replicated
+from jobs.strategies.replicated.engine import Replicated
 from jobs.strategies.timing import Calls
 
 if TYPE_CHECKING:

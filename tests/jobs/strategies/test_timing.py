@@ -99,7 +99,7 @@ def test_a_train_step_that_takes_long_is_told_from_those_of_its_call(digits: Fol
 def test_an_embedding_sends_the_rows_it_looked_up_a_kernel_the_whole_of_it() -> None:
     import tensorflow as tf
 
-    from jobs.strategies.exchange import Exchange
+    from jobs.strategies.replicated.exchange import Exchange
 
     class Three:
         num_replicas_in_sync = 3

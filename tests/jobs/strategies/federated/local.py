@@ -17,7 +17,7 @@ from jobs.strategies.federated.coordinator import Coordinator, CoordinatorKeeper
 from jobs.strategies.federated.division import client_of, nobody_of
 from jobs.strategies.federated.federated import Federated
 from jobs.strategies.federated.messages import Round, Terms, Update
-from jobs.strategies.replicated import Replicated
+from jobs.strategies.replicated.engine import Replicated
 from jobs.training import Prepared, TrainWork, feeds_of
 from tests.jobs.strategies.federated.rig import Trained
 from tests.rig import MemoryKeeper

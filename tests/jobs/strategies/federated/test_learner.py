@@ -22,7 +22,7 @@ from jobs.recipe import Recipe
 from jobs.strategies.federated.client import Learner
 from jobs.strategies.federated.messages import Round, Terms, Update
 from jobs.strategies.federated.sharing import check_batches, shared_weights
-from jobs.strategies.replicated import Replicated
+from jobs.strategies.replicated.engine import Replicated
 from tests.rig import TINY
 
 pytestmark = pytest.mark.training

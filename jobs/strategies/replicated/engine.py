@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from jobs.artifacts import Timing
 from jobs.data.feed import Feed
 from jobs.models.layers import draws
-from jobs.strategies.engine import SharedData
-from jobs.strategies.exchange import Exchange
+from jobs.strategies.engine import SharedData, state_of
+from jobs.strategies.replicated.exchange import Exchange
+from jobs.strategies.replicated.iterating import iterator_of
+from jobs.strategies.replicated.reading import reader_of
 from jobs.strategies.timing import Calls
 
 STEPS_A_CALL = 64
@@ -72,6 +74,21 @@ class Replicated(SharedData):
         self._trained = (training, feed, sums[2] + (self._trained[2] if self._trained else 0))
         return sums
 
+    def read(self, training: Any) -> dict[str, Any]:
+        """Return weights (`w/…`) and optimizer state (`o/…`), read together where there are several replicas."""
+        if self.replicas == 1:
+            return super().read(training)
+        state = dict(state_of(training))
+        found = self._function(training, "read", lambda: reader_of(self.strategy, state))()
+        return {name: found[name] for name in state}
+
+    def restore(self, training: Any, arrays: dict[str, Any]) -> None:
+        """Put arrays that `read` returned back, in this worker's replicas: the other workers do the same."""
+        for name, variable in state_of(training):
+            if (value := arrays.get(name)) is not None:
+                for mine in self.strategy.experimental_local_results(variable):
+                    mine.assign(value)
+
     def timing(self) -> Timing | None:
         """Return where the time in `train` went since this was last asked.
 
@@ -102,7 +119,7 @@ class Replicated(SharedData):
     def evaluate(self, training: Any, feed: Feed) -> tuple[float, float, float]:
         """Return the sums of loss, correct rows and rows over every row of `feed`."""
         run = self._function(training, "evaluate", lambda: self._evaluate_function(training))
-        iterator = iter(self._distributed(feed, 0))
+        iterator = self._shards(feed, 0)
         self._reset()
         run(iterator, tf.constant(feed.steps, tf.int64))
         return self._summed()
@@ -118,7 +135,7 @@ class Replicated(SharedData):
             return self.strategy.run(forward, args=(batch,))
 
         parts = []
-        iterator = iter(self._distributed(feed, 0))
+        iterator = self._shards(feed, 0)
         for _ in range(feed.steps):
             logits, weights = (self.strategy.gather(part, axis=0).numpy() for part in run(next(iterator)))
             parts.append(logits[weights > 0])
@@ -142,13 +159,10 @@ class Replicated(SharedData):
 
     def _iterator(self, feed: Feed, start: int) -> Any:
         at, iterator = self._iterators.get(id(feed), (-1, None))
-        return iterator if at == start else iter(self._distributed(feed, start))
+        return iterator if at == start else self._shards(feed, start)
 
-    def _distributed(self, feed: Feed, start: int) -> Any:
-        def shards(context: Any) -> Any:
-            return feed.batches(start, self.first, self.local, self.replicas)
-
-        return self.strategy.distribute_datasets_from_function(shards)
+    def _shards(self, feed: Feed, start: int) -> Any:
+        return iterator_of(self.strategy, lambda _: feed.batches(start, self.first, self.local, self.replicas))
 
     def _train_function(self, training: Any) -> Any:
         def replica_step(batch: Any, train_step: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Synchronous training: every replica holds the whole model, and gradients are summed after every train step."""
