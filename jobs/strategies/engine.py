@@ -13,7 +13,7 @@ class SharedData:
     """The base of such engines; `_function` keeps what was traced for each training."""
 
     def __init__(self) -> None:
-        self._functions: dict[tuple[int, str], Any] = {}
+        self._functions: dict[tuple[int, str], tuple[Any, Any]] = {}
 
     def held(self, dataset: Any, split: str) -> Any:
         """Return the data set: its rows have no owners."""
@@ -40,8 +40,8 @@ class SharedData:
     def _function(self, training: Any, name: str, make: Callable[[], Any]) -> Any:
         key = (id(training), name)
         if key not in self._functions:
-            self._functions[key] = make()
-        return self._functions[key]
+            self._functions[key] = training, make()  # while it is held, no other training gets its id
+        return self._functions[key][1]
 
 
 def state_of(training: Any) -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,7 @@ from jobs.models.layers import draws
 from jobs.strategies.engine import SharedData, state_of
 from jobs.strategies.replicated.exchange import Exchange
 from jobs.strategies.replicated.iterating import iterator_of
-from jobs.strategies.replicated.reading import reader_of
+from jobs.strategies.replicated.reading import is_summed, reader_of
 from jobs.strategies.timing import Calls
 
 STEPS_A_CALL = 64
@@ -79,14 +79,16 @@ class Replicated(SharedData):
         if self.replicas == 1:
             return super().read(training)
         state = dict(state_of(training))
-        found = self._function(training, "read", lambda: reader_of(self.strategy, state))()
-        return {name: found[name] for name in state}
+        together = {name: variable for name, variable in state.items() if not is_summed(variable)}
+        found = self._function(training, "read", lambda: reader_of(self.strategy, together))()
+        return {name: found[name] if name in found else variable.numpy() for name, variable in state.items()}
 
     def restore(self, training: Any, arrays: dict[str, Any]) -> None:
         """Put arrays that `read` returned back, in this worker's replicas: the other workers do the same."""
         for name, variable in state_of(training):
             if (value := arrays.get(name)) is not None:
-                for mine in self.strategy.experimental_local_results(variable):
+                held = (variable,) if is_summed(variable) else self.strategy.experimental_local_results(variable)
+                for mine in held:
                     mine.assign(value)
 
     def timing(self) -> Timing | None:

@@ -16,11 +16,13 @@ def test_two_replicas_are_read_as_one_in_a_call_and_restored_alike() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == {
-        "read": [2.0, 3.0, 4.0],  # the mean of both
-        "restored": [[7.0, 8.0, 9.0]] * 2,
-        "reduced": 0,  # by itself: nothing
-        "names": True,
-        "kernel": True,
+        "mean": [2.0, 3.0, 4.0],
+        "seen": 30.0,  # a sum
+        "means": [[3.0, 4.0, 5.0]] * 2,  # restored to one more than the mean
+        "reduced": 1,  # by itself: the sum alone
+        "rose": True,
+        "other": False,
+        "shards": [[0, 1], [2, 3]],
     }
 
 
