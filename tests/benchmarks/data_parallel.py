@@ -44,6 +44,7 @@ TRAINING = f"""\
     batch_size: {BATCH}
     learning_rate: {RATE}
     schedule: constant
+    warmup: 0
     seed: {SEED}
     strategy: {{kind: data_parallel, workers: {WORKERS}}}
 """

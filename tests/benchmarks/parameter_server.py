@@ -42,6 +42,7 @@ TRAINING = f"""\
     batch_size: {BATCH}
     learning_rate: {RATE}
     schedule: constant
+    warmup: 0
     seed: {SEED}
     strategy: {json.dumps({"kind": "parameter_server", "workers": WORKERS, "servers": SERVERS, **HELD})}
   verdict: {{job: evaluate, models: [model], data: data}}
