@@ -30,6 +30,9 @@ class Benchmark(ABC):
     limit: ClassVar[float | None] = None
     pairs: ClassVar[int] = 5
     whole_interval: ClassVar[bool] = False  # the worst pair must reach the target, not the median alone
+    of_means: ClassVar[bool] = (
+        False  # told and judged is the mean of all pairs: each is another draw, not the same again
+    )
 
     def prepare(self, work: Path) -> None:  # noqa: B027  most need nothing
         """Make what both sides need, below `work`, and run each side once where its first time differs."""
@@ -106,16 +109,17 @@ def measured(benchmark: Benchmark, pairs: int, told: Callable[[Pair], None]) -> 
 
 
 def result_of(benchmark: Benchmark, pairs: Sequence[Pair], faults: Sequence[str], origin: Origin) -> Result:
-    """Summarise pairs by medians; ok when no fault was found and what is judged reaches target and limit."""
+    """Summarise pairs by medians, or means; ok when no fault was found and what is judged reaches target and limit."""
     judged = [pair.judged for pair in pairs]
     references = [pair.reference for pair in pairs if pair.reference is not None]
-    ours = statistics.median(pair.ours for pair in pairs)
+    middle = middle_of(benchmark)
+    ours = middle([pair.ours for pair in pairs])
     return _result(
         benchmark,
         origin,
         ours=rounded(ours),
-        reference=rounded(statistics.median(references)) if references else None,
-        ratio=rounded(statistics.median(judged)) if references else None,
+        reference=rounded(middle(references)) if references else None,
+        ratio=rounded(middle(judged)) if references else None,
         low=rounded(min(judged)),
         high=rounded(max(judged)),
         ok=not faults and reaches(benchmark, judged) and within(ours, benchmark.limit, benchmark.better),
@@ -143,10 +147,15 @@ def _result(benchmark: Benchmark, origin: Origin, *, ok: bool, **figures: float 
     )
 
 
+def middle_of(benchmark: Benchmark) -> Callable[[Sequence[float]], float]:
+    """Return what makes one figure of those of all pairs."""
+    return statistics.fmean if benchmark.of_means else statistics.median
+
+
 def reaches(benchmark: Benchmark, judged: Sequence[float]) -> bool:
-    """Say whether the median, or the worst pair where the whole interval counts, is at the target or better."""
+    """Say whether the median or mean, or the worst pair where the whole interval counts, is at the target or better."""
     worst = min(judged) if benchmark.better == "higher" else max(judged)
-    value = worst if benchmark.whole_interval else statistics.median(judged)
+    value = worst if benchmark.whole_interval else middle_of(benchmark)(judged)
     return within(value, benchmark.target, benchmark.better)
 
 

@@ -16,7 +16,17 @@ from tests.benchmarks import references
 from tests.benchmarks.__main__ import chosen, run
 from tests.benchmarks.command_line import imported, not_reused
 from tests.benchmarks.data_parallel import Trained, differences, steady
-from tests.benchmarks.harness import Benchmark, Better, Broken, Origin, Pair, Result, broken_result, measured, result_of
+from tests.benchmarks.harness import (
+    Benchmark,
+    Better,
+    Broken,
+    Origin,
+    Pair,
+    Result,
+    broken_result,
+    measured,
+    result_of,
+)
 from tests.benchmarks.noise import disturbances
 from tests.benchmarks.quickstart import shortcomings
 from tests.benchmarks.registry import BENCHMARKS
@@ -60,6 +70,12 @@ class WorstSpeed(Speed):
     """The same, every pair counting."""
 
     whole_interval = True
+
+
+class Draws(Speed):
+    """Each pair is another draw."""
+
+    of_means = True
 
 
 class Memory(Speed):
@@ -106,6 +122,13 @@ def test_the_median_reaches_the_target_whatever_the_worst_pair() -> None:
     assert made(Speed(*figures)).ok
     assert not made(WorstSpeed(*figures)).ok
     assert made(WorstSpeed([95] * 5, [100] * 5)).ok
+
+
+def test_of_draws_the_means_are_told_and_judged() -> None:
+    result = made(Draws([90, 110, 100, 100, 50], [100] * 5))
+    assert (result.ours, result.reference, result.ratio) == (90, 100, 0.9)
+    assert not result.ok
+    assert made(Draws([90, 110, 100, 80, 120], [100] * 5)).ok
 
 
 def test_a_faster_wrong_answer_is_not_ok() -> None:
