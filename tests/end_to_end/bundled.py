@@ -23,6 +23,7 @@ SLOW = {  # run by make soak: make test runs those of what no other shows
     "augment",
     "bag",
     "bert",
+    "bert_small",
     "budget",
     "cifar10",
     "cifar10_small",
@@ -121,6 +122,7 @@ def _bert(root: Path) -> dict[str, str]:
 # By the definition's stem; a definition that reads nothing from outside needs no entry.
 MADE: dict[str, Callable[[Path], dict[str, str]]] = {
     "bert": _bert,
+    "bert_small": _bert,
     "cifar10": _cifar10,
     "cifar10_small": _cifar10_small,
     "folder": _folder,

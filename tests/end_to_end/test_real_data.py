@@ -112,3 +112,13 @@ def test_a_pretrained_bert_is_fine_tuned_and_taught_on(tmp_path: Path, capsys: p
     show("agnews", found, capsys)
     assert found["teacher"]["accuracy"] >= 0.88
     assert found["alone"]["accuracy"] >= 0.85
+
+
+def test_three_students_of_a_bert_fit_into_a_fiftieth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = {"port": "0", "weights": str(minilm())} | tables("agnews")
+    found = verdict(SHIPPED / "bert_small.yaml", tmp_path, params)
+    show("agnews", found, capsys)
+    assert found["small"]["size_bytes"] * 50 <= found["teacher"]["size_bytes"]
+    assert found["small"]["accuracy"] >= found["teacher"]["accuracy"] - 0.03
+    alone = [found[name]["accuracy"] for name in ("first", "second", "third")]
+    assert found["small"]["accuracy"] >= sum(alone) / len(alone)
