@@ -16,17 +16,7 @@ from tests.benchmarks import references
 from tests.benchmarks.__main__ import chosen, run
 from tests.benchmarks.command_line import imported, not_reused
 from tests.benchmarks.data_parallel import Trained, differences, steady
-from tests.benchmarks.harness import (
-    Benchmark,
-    Better,
-    Broken,
-    Origin,
-    Pair,
-    Result,
-    broken_result,
-    measured,
-    result_of,
-)
+from tests.benchmarks.harness import Benchmark, Better, Broken, Origin, Pair, Result, broken_result, measured, result_of
 from tests.benchmarks.noise import disturbances
 from tests.benchmarks.quickstart import shortcomings
 from tests.benchmarks.registry import BENCHMARKS
